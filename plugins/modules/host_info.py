@@ -1,0 +1,231 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the aisha.bot_stack team
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Observes one Docker host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_info
+short_description: Says what a Docker host has of this stack, and what it has room for
+version_added: 0.1.0
+description:
+  - Observes a Docker host in one call. Its engine, the free space where the engine keeps its data, ports that somebody else has, and
+    the containers of a stack with state, health and restarts.
+  - Changes nothing and returns no environment of a container.
+author: The aisha.bot_stack team (@aisha)
+options:
+  docker_host:
+    description: Address of the engine.
+    type: str
+    default: unix:///var/run/docker.sock
+  stack_name:
+    description: Containers with this value in the label C(aisha.bot_stack.name) belong to the stack. Empty means every stack.
+    type: str
+    default: aisha
+  ports:
+    description: Ports that the stack wants to publish on this host.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: Address to publish on.
+        type: str
+        required: true
+      port:
+        description: Port to publish.
+        type: int
+        required: true
+      container:
+        description: Container that publishes it. Where it has the port already, the port is not taken.
+        type: str
+        required: true
+      setting:
+        description: Name of the variable that sets the port, for the error message.
+        type: str
+        required: true
+  timeout:
+    description: Seconds to wait for an answer of the engine.
+    type: int
+    default: 15
+requirements:
+  - docker >= 6.0 (Python SDK), on the target
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed, when in diff mode.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  aisha.bot_stack.host_info:
+    ports:
+      - {address: 127.0.0.1, port: 5000, container: aisha-registry, setting: registry_publish_port}
+  register: host
+"""
+
+RETURN = r"""
+engine:
+  description: The engine.
+  returned: always
+  type: dict
+  contains:
+    reachable:
+      description: Whether it answers.
+      type: bool
+    error:
+      description: Why it does not answer. Empty where it does.
+      type: str
+    version:
+      description: Version of the engine.
+      type: str
+    root:
+      description: Folder where the engine keeps its data.
+      type: str
+free_bytes:
+  description: Bytes free where the engine keeps its data. V(none) where that can't be seen.
+  returned: always
+  type: int
+taken_ports:
+  description: Those of O(ports) that somebody else has, each with C(by).
+  returned: always
+  type: list
+  elements: dict
+containers:
+  description: Containers of the stack, by name.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name.
+      type: str
+    id:
+      description: ID.
+      type: str
+    stack:
+      description: Name of the stack.
+      type: str
+    role:
+      description: What it does in the stack.
+      type: str
+    release:
+      description: Release that it belongs to.
+      type: str
+    config:
+      description: Hash of its configuration.
+      type: str
+    image:
+      description: Reference of its image.
+      type: str
+    image_id:
+      description: ID of its image.
+      type: str
+    state:
+      description: State as the engine names it.
+      type: str
+    health:
+      description: V(starting), V(healthy), V(unhealthy), or empty without a health check.
+      type: str
+    exit_code:
+      description: Exit code of its last end.
+      type: int
+    started_at:
+      description: Time of its start in UTC, RFC 3339. Empty while it does not run.
+      type: str
+    restarts:
+      description: How often the engine restarted it.
+      type: int
+    restart_policy:
+      description: Restart policy.
+      type: str
+    ports:
+      description: Published addresses and ports.
+      type: list
+      elements: list
+"""
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.aisha.bot_stack.plugins.module_utils import _host
+
+try:
+    import docker
+    import docker.errors
+    import requests
+except ImportError:
+    docker = None
+
+
+def stack_containers(client, stack_name):
+    """Inspections of the stack's containers; one that vanishes meanwhile is left out."""
+    label = _host.LABEL + "name" + ("=" + stack_name if stack_name else "")
+    inspections = []
+    for row in client.containers(all=True, filters={"label": label}):
+        try:
+            inspections.append(client.inspect_container(row["Id"]))
+        except docker.errors.NotFound:
+            continue
+    return sorted((_host.describe(found) for found in inspections), key=lambda row: row["name"])
+
+
+def observe(params):
+    """The module's result; an engine that does not answer is a result, not an error."""
+    result = {
+        "changed": False,
+        "engine": {"reachable": False, "error": "", "version": "", "root": ""},
+        "free_bytes": None,
+        "taken_ports": [],
+        "containers": [],
+    }
+    try:
+        client = docker.APIClient(
+            base_url=params["docker_host"], version="auto", timeout=params["timeout"]
+        )
+        info = client.info()
+        result["containers"] = stack_containers(client, params["stack_name"])
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        result["engine"]["error"] = str(error)
+        return result
+    result["engine"].update(
+        reachable=True, version=info["ServerVersion"], root=info["DockerRootDir"]
+    )
+    result["free_bytes"] = _host.free_bytes(info["DockerRootDir"])
+    result["taken_ports"] = _host.taken_ports(
+        params["ports"], _host.listeners(), result["containers"]
+    )
+    return result
+
+
+def main():
+    """Runs the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
+            "stack_name": {"type": "str", "default": "aisha"},
+            "timeout": {"type": "int", "default": 15},
+            "ports": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "address": {"type": "str", "required": True},
+                    "port": {"type": "int", "required": True},
+                    "container": {"type": "str", "required": True},
+                    "setting": {"type": "str", "required": True},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    if docker is None:
+        module.fail_json(msg=missing_required_lib("docker"))
+    module.exit_json(**observe(module.params))
+
+
+if __name__ == "__main__":
+    main()
