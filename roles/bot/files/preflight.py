@@ -1,0 +1,67 @@
+"""Runs inside a bot image, as the container's real user and with its real mounts, before the swap.
+
+Prints one JSON object: {"broken": [sentences], "unwritable": [paths]}. Standard library only, as any image
+that keeps the contract may be under it. Never prints the token.
+"""
+
+import importlib
+import json
+import os
+import urllib.error
+import urllib.request
+
+PATHS = ("/app/storage/temp", "/app/storage/audio", "/app/logs")
+
+
+def unwritable_reason(path):
+    """Why this user can't write, read back and delete a file in path; None where it can."""
+    probe = os.path.join(path, f".preflight-{os.getpid()}")
+    try:
+        with open(probe, "w", encoding="ascii") as written:
+            written.write("probe")
+        with open(probe, encoding="ascii") as read:
+            if read.read() != "probe":
+                return "reads back something else than was written"
+        os.remove(probe)
+    except OSError as error:
+        owner = os.stat(path) if os.path.exists(path) else None
+        owned = f", owned by {owner.st_uid}:{owner.st_gid}, mode {owner.st_mode & 0o7777:04o}" if owner else ""
+        return f"{error.strerror} as {os.getuid()}:{os.getgid()}{owned}"
+    return None
+
+
+def token_problem():
+    """What the Bot API says against the token; None where getMe succeeds."""
+    with open(os.environ["BOT_TOKEN_FILE"], encoding="ascii") as secret:
+        token = secret.read().strip()
+    url = os.environ["BOT_API_URL"].rstrip("/")
+    try:
+        with urllib.request.urlopen(f"{url}/bot{token}/getMe", timeout=10):
+            return None
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 404, 421):
+            return f"the Bot API at {url} refuses bot_token (HTTP {error.code}): get the bot's present token from BotFather"
+        return f"the Bot API at {url} answers getMe with HTTP {error.code}"
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        return f"the Bot API at {url} (bot_api_url) can't be reached: {reason}"
+
+
+def main():
+    broken, unwritable = [], []
+    try:
+        importlib.import_module("app.workers.background_worker").BackgroundWorker
+    except (ImportError, AttributeError) as error:
+        broken.append(f"app.workers.background_worker.BackgroundWorker can't be imported: {error}")
+    for path in PATHS:
+        reason = unwritable_reason(path)
+        if reason:
+            unwritable.append(path)
+            broken.append(f"{path} can't be written: {reason}")
+    problem = token_problem()
+    if problem:
+        broken.append(problem)
+    print(json.dumps({"broken": broken, "unwritable": unwritable}))
+
+
+main()
