@@ -1,0 +1,58 @@
+"""Every image follows the rules that let any engine from 20.10 on build and harden it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+
+def instructions(dockerfile: Path) -> list[str]:
+    text = re.sub(r"^\s*#.*\n", "", dockerfile.read_text(), flags=re.MULTILINE)
+    return [line.strip() for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+# Not services: the base of all others, and a machine for tests.
+NO_SERVICE = {"base", "docker_host"}
+
+
+def test_it_starts_from_the_base_image_that_the_role_makes(dockerfile: Path) -> None:
+    first, second = instructions(dockerfile)[:2]
+    if dockerfile.parent.name == "base":
+        assert first == "FROM scratch"
+        return
+    assert first == "ARG BASE_IMAGE=aisha/base:latest"
+    assert second.startswith("FROM ${BASE_IMAGE}")
+
+
+def test_the_classic_builder_can_build_it(dockerfile: Path) -> None:
+    for line in instructions(dockerfile):
+        assert not re.match(r"(RUN --|(COPY|ADD) .*--(chmod|link|parents|exclude)\b)", line), line
+        assert not re.match(r"(RUN|COPY) .*<<-?['\"]?\w", line), f"a heredoc: {line}"
+    assert not re.match(r"#\s*(syntax|check)\s*=", dockerfile.read_text())
+
+
+def test_a_service_has_a_health_check_and_a_numeric_user(dockerfile: Path) -> None:
+    if dockerfile.parent.name in NO_SERVICE:
+        return
+    lines = instructions(dockerfile)
+    last = max(number for number, line in enumerate(lines) if line.startswith("FROM "))
+    final = lines[last:]
+    users = [line.split()[1] for line in final if line.startswith("USER ")]
+    assert users, "no USER"
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1]), f"USER {users[-1]} is not numeric"
+    assert any(line.startswith("HEALTHCHECK ") for line in final), "no HEALTHCHECK"
+
+
+def test_the_build_hosts_authority_stays_in_the_build(dockerfile: Path) -> None:
+    lines = instructions(dockerfile)
+    last = max(number for number, line in enumerate(lines) if line.startswith("FROM "))
+    if dockerfile.parent.name not in NO_SERVICE:
+        assert not [line for line in lines[last:] if "build-ca.crt" in line]
+
+
+def test_python_packages_are_pinned(dockerfile: Path) -> None:
+    requirements = dockerfile.parent / "requirements.txt"
+    if requirements.exists():
+        lines = [line.split("#")[0].strip() for line in requirements.read_text().splitlines()]
+        names = [line for line in lines if line and not line.startswith("--")]
+        assert not [line for line in names if "==" not in line]
