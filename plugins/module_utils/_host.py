@@ -109,6 +109,20 @@ def describe(inspection):
     }
 
 
+def default_route_mtu(routes="/proc/net/route", devices="/sys/class/net"):
+    """Largest packet, in bytes, of the device of the default IPv4 route; None without such a route."""
+    try:
+        with open(routes, encoding="ascii") as table:
+            rows = [line.split() for line in table][1:]
+    except FileNotFoundError:
+        return None
+    for row in rows:
+        if row[1] == "00000000" and row[7] == "00000000":
+            with open(os.path.join(devices, row[0], "mtu"), encoding="ascii") as mtu:
+                return int(mtu.read())
+    return None
+
+
 def free_bytes(path):
     """Bytes that a user may still write below path; None where the path is not on this machine."""
     try:

@@ -91,6 +91,10 @@ free_bytes:
   description: Bytes free where the engine keeps its data. V(none) where that can't be seen.
   returned: always
   type: int
+mtu:
+  description: Largest packet, in bytes, of the device of the default IPv4 route. V(none) without such a route.
+  returned: always
+  type: int
 taken_ports:
   description: Those of O(ports) that somebody else has, each with C(by).
   returned: always
@@ -179,6 +183,7 @@ def observe(params):
         "changed": False,
         "engine": {"reachable": False, "error": "", "version": "", "root": ""},
         "free_bytes": None,
+        "mtu": _host.default_route_mtu(),
         "taken_ports": [],
         "containers": [],
     }

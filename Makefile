@@ -1,0 +1,73 @@
+# Everything that a user of this checkout types. `make` alone shows the list.
+INVENTORY ?= inventory/local
+LINES ?= 50
+PORT ?= 8081
+TARGET ?= all
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export MOLECULE_GLOB := molecule/*/molecule.yml
+
+.DEFAULT_GOAL := help
+.PHONY: help environment environment-dev engine up smoke status logs verify restart down emulator \
+	lint unit integration sanity molecule test docs requirements
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+environment: ## Make .venv, with what runs the playbooks
+	@scripts/environment runtime
+
+environment-dev: ## Make .venv, with what the tests need as well
+	@scripts/environment dev
+
+engine: environment ## See to a Docker Engine on this machine
+	@scripts/engine
+
+up: engine ## Run the whole stack on this machine, send it a voice message, show the state
+	ansible-playbook site.yml -i $(INVENTORY)
+	@$(MAKE) --no-print-directory smoke status
+
+smoke: environment ## Send one voice message through the bot; print one JSON object
+	@scripts/smoke -i $(INVENTORY)
+
+status: environment ## Show every container of the stack in one table
+	@ansible-playbook playbooks/status.yml -i $(INVENTORY)
+
+logs: environment ## Show the last lines of every container (LINES=50, TARGET=primary|workers|…)
+	@ansible-playbook playbooks/logs.yml -i $(INVENTORY) -e lines=$(LINES) -e target=$(TARGET)
+
+verify: environment-dev ## Run the Testinfra suite on the running stack (INVENTORY=…)
+	pytest tests/verify --hosts=ansible://all --ansible-inventory=$(INVENTORY) --force-ansible
+
+restart: environment ## Restart, in the right order (TARGET=primary|workers|webhook|postgres|redis|minio|registry|all)
+	ansible-playbook playbooks/restart.yml -i $(INVENTORY) -e target=$(TARGET)
+
+down: environment ## Remove containers and networks (DATA=remove: the data as well)
+	ansible-playbook playbooks/teardown.yml -i $(INVENTORY) -e teardown_data=$(if $(filter remove,$(DATA)),true,false)
+
+emulator: environment ## Run the Bot API emulator alone, in the foreground (PORT=8081)
+	@cd images/bot_api_emulator && exec python -m bot_api_emulator --host 127.0.0.1 --port $(PORT)
+
+lint: environment-dev ## ansible-lint, yamllint, ruff, mypy, hadolint
+	@tests/tools/lint
+
+unit: environment-dev ## Unit tests
+	pytest tests/unit
+
+integration: environment-dev ## The reference bot with real services on this machine
+	@tests/tools/integration
+
+sanity: environment-dev ## ansible-test sanity
+	python tests/tools/sanity.py
+
+molecule: environment-dev engine ## The whole stack in a Docker host of its own
+	molecule test --all
+
+test: lint unit integration sanity molecule ## All that must pass
+
+docs: environment-dev ## Write docs/configuration.md from the argument specs
+	python tests/tools/configuration.py --write
+
+requirements: environment-dev ## Pin again after a change of requirements*.in
+	UV_NATIVE_TLS=1 uv pip compile -q --python-version 3.12 --no-annotate --no-header requirements.in -o requirements.txt
+	UV_NATIVE_TLS=1 uv pip compile -q --python-version 3.12 --no-annotate --no-header requirements-dev.in -o requirements-dev.txt

@@ -1,0 +1,62 @@
+"""What became of an update: its row in PostgreSQL and its object in the object storage.
+
+Runs inside a container of the bot, with the bot's own logins. Usage: evidence.py UPDATE_ID SECONDS.
+Prints one JSON object {"row": {…}, "object": {"key", "size"}}, once the row is closed.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+
+import psycopg
+from aiobotocore.session import get_session
+from psycopg.rows import dict_row
+
+
+def secret(name: str) -> str:
+    with open(os.environ[f"{name}_FILE"], encoding="utf-8") as file:
+        return file.read().strip()
+
+
+def closed_row(update_id: int, seconds: float) -> dict:
+    """The row of the update, as soon as its work is done."""
+    end = time.monotonic() + seconds
+    query = (
+        "SELECT id, status, kind, duration_ms, object_key, object_size, closed_at IS NOT NULL AS closed"
+        " FROM messages WHERE update_id = %s"
+    )
+    with psycopg.connect(secret("DATABASE_URL"), row_factory=dict_row) as connection:
+        connection.autocommit = True
+        while True:
+            row = connection.execute(query, [update_id]).fetchone()
+            if (row and row["closed"]) or time.monotonic() > end:
+                return row
+            time.sleep(0.02)
+
+
+async def stored_object(key: str) -> dict:
+    """Key and size of an object, as the object storage has it."""
+    client = get_session().create_client(
+        "s3",
+        endpoint_url=os.environ["S3_ENDPOINT_URL"],
+        aws_access_key_id=os.environ["S3_ACCESS_KEY"],
+        aws_secret_access_key=secret("S3_SECRET_KEY"),
+        region_name="us-east-1",
+    )
+    async with client as s3:
+        head = await s3.head_object(Bucket=os.environ["S3_BUCKET"], Key=key)
+    return {"key": key, "size": head["ContentLength"]}
+
+
+def main(update_id: int, seconds: float) -> int:
+    row = closed_row(update_id, seconds)
+    if not row or not row["object_key"]:
+        print(f"update {update_id} left no stored object; its row: {row}", file=sys.stderr)
+        return 1
+    print(json.dumps({"row": row, "object": asyncio.run(stored_object(row["object_key"]))}))
+    return 0
+
+
+sys.exit(main(int(sys.argv[1]), float(sys.argv[2])))
