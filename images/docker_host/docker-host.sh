@@ -5,6 +5,14 @@ set -eu
 
 say() { echo "docker-host: $*" >&2; }
 
+# Parts of /proc come masked or read-only. The engine sets up networks there.
+awk '$2 ~ "^/proc/" { print $2 }' /proc/mounts | while read -r dir; do
+    umount "$dir" || {
+        say "cannot unmount $dir: this container needs CAP_SYS_ADMIN and apparmor=unconfined"
+        exit 1
+    }
+done
+
 # cgroup v1: one mount for each controller; v2: one mount in all. Without --privileged they come read-only.
 awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/mounts | while read -r dir; do
     mount -o remount,bind,rw "$dir" || {
