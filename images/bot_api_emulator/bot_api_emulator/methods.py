@@ -21,10 +21,22 @@ MAX_DURATION = 86_400
 _CHAT_ID = re.compile(r"-?[1-9][0-9]{0,18}", re.ASCII)
 CHAT_ACTIONS = frozenset(
     (
-        "cancel typing record_video upload_video record_audio record_voice upload_audio "
-        "upload_voice upload_photo upload_document choose_sticker pick_up_location "
-        "find_location record_video_note upload_video_note"
-    ).split()
+        "cancel",
+        "typing",
+        "record_video",
+        "upload_video",
+        "record_audio",
+        "record_voice",
+        "upload_audio",
+        "upload_voice",
+        "upload_photo",
+        "upload_document",
+        "choose_sticker",
+        "pick_up_location",
+        "find_location",
+        "record_video_note",
+        "upload_video_note",
+    )
 )
 
 

@@ -143,8 +143,10 @@ class Emulator:
     def polls(self) -> int:
         return self.core.bots[BOT_ID].stats.polls
 
-    async def push(self, text: str = "hello", **update: Any) -> int:
-        body = update or {"message": {"chat": {"id": 77}, "text": text}}
+    async def push(self, text: str = "hello") -> int:
+        return await self.push_update({"message": {"chat": {"id": 77}, "text": text}})
+
+    async def push_update(self, body: Any) -> int:
         update_id = (await self.control(f"/bots/{BOT_ID}/updates", body))["update_id"]
         assert isinstance(update_id, int)
         return update_id

@@ -78,7 +78,7 @@ async def test_a_short_message_is_completed(emulator: Emulator) -> None:
 
 
 async def test_what_is_given_stays(emulator: Emulator) -> None:
-    given = {
+    given: dict[str, Any] = {
         "message_id": 500,
         "date": 1_700_000_000,
         "chat": {"id": -1005, "type": "supergroup", "title": "Us"},
@@ -86,7 +86,7 @@ async def test_what_is_given_stays(emulator: Emulator) -> None:
         "text": "/x",
         "entities": [],
     }
-    await emulator.push(message=given)
+    await emulator.push_update({"message": given})
     message = (await emulator.poll()).result[0]["message"]
     assert message == given | {"from": {"language_code": "en", **given["from"]}}
     reply = await emulator.call("sendMessage", chat_id=-1005, text="x")
@@ -95,7 +95,7 @@ async def test_what_is_given_stays(emulator: Emulator) -> None:
 
 async def test_other_kinds_pass_unchanged(emulator: Emulator) -> None:
     query = {"id": "1", "from": {"id": 5}, "data": "x"}
-    update = await emulator.push(callback_query=query)
+    update = await emulator.push_update({"callback_query": query})
     assert (await emulator.poll()).result == [{"update_id": update, "callback_query": query}]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,8 @@ import telebot
 import telegram.ext
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from emulator_harness import BOT_ID, TOKEN, Emulator, until
+from aiohttp import FormData
+from emulator_harness import BOT_ID, PATIENCE, TOKEN, Emulator, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -23,8 +24,6 @@ VOICE = bytes(range(256)) * 40
 
 
 async def push_voice(emulator: Emulator) -> None:
-    from aiohttp import FormData
-
     form = FormData({"chat_id": "77", "duration": "3"})
     form.add_field("voice", VOICE, filename="hello.ogg", content_type="audio/ogg")
     await emulator.control(f"/bots/{BOT_ID}/updates", data=form)
@@ -52,6 +51,14 @@ async def conversation(emulator: Emulator) -> None:
     assert (stats["delivered"], stats["redelivered"], stats["confirmed"]) == (3, 0, 3)
     assert sum(stats["conflicts"].values()) == 0
     assert len(stats["pollers"]) == 1
+
+
+async def time_flies_until(emulator: Emulator, end: Coroutine[Any, Any, None]) -> None:
+    """Await the end of a bot that waits for a poll of its own to run out."""
+    task = asyncio.create_task(end)
+    while not (await asyncio.wait([task], timeout=0.05))[0]:
+        await emulator.advance(3)
+    await task
 
 
 def aiogram_bot(emulator: Emulator) -> tuple[aiogram.Bot, aiogram.Dispatcher]:
@@ -142,7 +149,7 @@ async def test_python_telegram_bot(live: Emulator) -> None:
         await application.updater.start_polling()
         await application.start()
         await conversation(live)
-        await application.updater.stop()
+        await time_flies_until(live, application.updater.stop())
         await application.stop()
     assert (await live.call("getMyCommands")).result == [
         {"command": "start", "description": "begin"}
@@ -160,36 +167,35 @@ async def test_py_telegram_bot_api(live: Emulator, monkeypatch: pytest.MonkeyPat
 
     @bot.message_handler(content_types=["voice"])  # type: ignore[untyped-decorator]
     def voice(message: telebot.types.Message) -> None:
+        assert message.voice is not None
         path = bot.get_file(message.voice.file_id).file_path
+        assert path is not None
         bot.send_voice(message.chat.id, io.BytesIO(bot.download_file(path)))
 
     @bot.message_handler()  # type: ignore[untyped-decorator]
     def echo(message: telebot.types.Message) -> None:
-        bot.reply_to(message, message.text)
+        bot.reply_to(message, message.text or "")
 
     thread = threading.Thread(target=bot.polling, kwargs={"long_polling_timeout": 20})
     thread.start()
     try:
         await conversation(live)
     finally:
-        bot.stop_polling()
-        # It leaves when its poll ends: let the time of that poll pass.
-        polls = live.polls
-        while thread.is_alive() and live.polls <= polls + 3:
-            await live.advance(20)
-            await asyncio.sleep(0.05)
-        await asyncio.to_thread(thread.join, 10)
+        bot.stop_polling()  # type: ignore[no-untyped-call]
+        await time_flies_until(live, asyncio.to_thread(thread.join, PATIENCE))
     assert not thread.is_alive()
 
 
 async def test_python_telegram_bot_and_aiogram_fight(live: Emulator) -> None:
     counts = live.core.bots[BOT_ID].stats
-    application = telegram.ext.ApplicationBuilder().token(TOKEN).base_url(f"{live.base}/bot").build()
+    application = (
+        telegram.ext.ApplicationBuilder().token(TOKEN).base_url(f"{live.base}/bot").build()
+    )
     async with aiogram_running(live), application:
         assert application.updater is not None
         await application.updater.start_polling()
         await until(lambda: counts.conflicts["C1"] >= 1)
         await until(lambda: len(counts.pollers) == 2)
-        await application.updater.stop()
+        await time_flies_until(live, application.updater.stop())
     agents = {poller["user_agent"].split("/")[0] for poller in (await live.stats())["pollers"]}
     assert len(agents) == 2

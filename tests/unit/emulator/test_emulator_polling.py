@@ -188,7 +188,7 @@ class TestAllowedUpdates:
             f"/bots/{BOT_ID}/updates", {"message": {"chat": {"id": 77}, "text": "no"}}
         )
         assert skipped["update_id"] is None
-        after = await emulator.push(inline_query=INLINE)
+        after = await emulator.push_update({"inline_query": INLINE})
         assert after == before + 1
         assert (await emulator.poll(before + 1)).ids == [after]
         info = (await emulator.call("getWebhookInfo")).result
@@ -231,10 +231,8 @@ class TestLifetimes:
             ("chosen_inline_result", 600),
         ],
     )
-    async def test_each_kind_has_its_own(
-        self, emulator: Emulator, kind: str, seconds: int
-    ) -> None:
-        await emulator.push(**{kind: {"chat": {"id": 5}}})
+    async def test_each_kind_has_its_own(self, emulator: Emulator, kind: str, seconds: int) -> None:
+        await emulator.push_update({kind: {"chat": {"id": 5}}})
         await emulator.advance(seconds)
         assert len((await emulator.poll(1)).result) == 1
         await emulator.advance(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aiohttp import FormData
+from aiohttp import ClientSession, FormData
 from bot_api_emulator.arguments import to_int32
 from emulator_harness import BOT_ID, OTHER_TOKEN, TOKEN, Emulator
 
@@ -92,11 +92,9 @@ class TestEnvelope:
         assert (await emulator.request("PUT", f"/bot{TOKEN}/getMe")).status == 501
 
     async def test_no_spaces_as_the_server_writes_it(self, emulator: Emulator) -> None:
-        import aiohttp
-
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"{emulator.base}/bot{TOKEN}/getUpdates") as response:
-                assert await response.text() == '{"ok":true,"result":[]}'
+        url = f"{emulator.base}/bot{TOKEN}/getUpdates"
+        async with ClientSession() as session, session.get(url) as response:
+            assert await response.text() == '{"ok":true,"result":[]}'
 
     async def test_parameters_beyond_a_mebibyte(self, emulator: Emulator) -> None:
         for options in ({"json": {"text": "x" * (1 << 20)}}, {"data": {"text": "x" * (1 << 20)}}):

@@ -159,7 +159,9 @@ async def test_v13_timeout_and_limit_are_clamped(emulator: Emulator) -> None:
 
 
 async def test_v14_an_inline_query_is_gone_after_31_s(emulator: Emulator) -> None:
-    await emulator.push(inline_query={"id": "1", "from": {"id": 5}, "query": "", "offset": ""})
+    await emulator.push_update(
+        {"inline_query": {"id": "1", "from": {"id": 5}, "query": "", "offset": ""}}
+    )
     await emulator.advance(31)
     assert (await emulator.poll()).result == []
 

@@ -66,9 +66,7 @@ async def test_an_empty_url_deletes_too_and_as_often_as_one_likes(emulator: Emul
 
 
 @pytest.mark.parametrize("method", ["setWebhook", "deleteWebhook"])
-async def test_pending_updates_are_dropped_only_when_asked(
-    emulator: Emulator, method: str
-) -> None:
+async def test_pending_updates_are_dropped_only_when_asked(emulator: Emulator, method: str) -> None:
     await emulator.push()
     await emulator.call(method, url=HOOK)
     assert (await info(emulator))["pending_update_count"] == 1

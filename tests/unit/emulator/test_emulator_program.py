@@ -1,0 +1,209 @@
+"""The program: its command line, its signals, its log."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from bot_api_emulator.logs import RedactingFormatter, redact_path
+from emulator_harness import OTHER_TOKEN, TOKEN
+
+PACKAGE = Path(__file__).resolve().parents[3] / "images/bot_api_emulator"
+SECRET = TOKEN.partition(":")[2]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EMULATOR_")}
+    return {**kept, "PYTHONPATH": str(PACKAGE), **extra}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "bot_api_emulator", *arguments]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert isinstance(port, int)
+    return port
+
+
+def get(port: int, path: str, timeout: float = 10) -> tuple[int, object]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+@contextmanager
+def running(
+    log: Path, *arguments: str, **extra: str
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    port = free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command(*arguments, "--port", str(port)),
+            stderr=output,
+            env=environment(**extra),
+            cwd=log.parent,
+        )
+        try:
+            deadline = time.monotonic() + 20
+            while True:
+                assert process.poll() is None, log.read_text()
+                try:
+                    get(port, "/control/health")
+                    break
+                except OSError:
+                    assert time.monotonic() < deadline, log.read_text()
+                    time.sleep(0.05)
+            yield process, port
+        finally:
+            process.kill()
+            process.wait()
+
+
+def failed_start(*arguments: str, **extra: str) -> str:
+    """Standard error of a start that must fail with one clear sentence."""
+    done = subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=30, env=environment(**extra)
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("bot_api_emulator: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_even_with_a_poll_parked(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"# of the tests\n\n{TOKEN}\n  {OTHER_TOKEN}  \n")
+    log = tmp_path / "log"
+    with running(log, EMULATOR_TOKENS_FILE=str(tokens)) as (process, port):
+        assert get(port, f"/bot{OTHER_TOKEN}/getMe")[0] == 200
+        poller = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        poller.request("GET", f"/bot{TOKEN}/getUpdates?timeout=50")
+        deadline = time.monotonic() + 20
+        while '"parked": 1' not in json.dumps(get(port, "/control/bots/4242/stats")[1]):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(number)
+        response = poller.getresponse()
+        assert (response.status, response.getheader("Retry-After")) == (429, "5")
+        poller.close()
+        assert process.wait(timeout=20) == 0
+    assert "Traceback" not in log.read_text()
+
+
+def test_the_log_shows_who_asked_what_and_no_token(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(TOKEN)
+    log = tmp_path / "log"
+    arguments = ("--tokens-file", str(tokens), "--log-level", "DEBUG")
+    with running(log, *arguments, PYTHONASYNCIODEBUG="1") as (_, port):
+        get(port, f"/bot{TOKEN}/getMe")
+        get(port, f"/bot{TOKEN.replace(':', '%3A')}/getMe")
+        get(port, f"/bot{TOKEN}/getUpdates?token={TOKEN}")
+        get(port, f"/bot{TOKEN}x/getMe")
+        get(port, f"/bot{SECRET}/{SECRET}")
+        get(port, f"/file/bot{TOKEN}/voice/x")
+        get(port, "/control/health")
+    text = log.read_text()
+    assert "127.0.0.1 GET /bot4242:***/getMe 200" in text
+    assert "/file/bot4242:***/voice/x 404" in text
+    assert SECRET not in text
+    assert SECRET[:12] not in text
+    assert "/control/health" not in text
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (f"/bot{TOKEN}/getMe?x=1", "/bot4242:***/getMe"),
+        (f"/bot{TOKEN.replace(':', '%3a')}/getMe", "/bot4242:***/getMe"),
+        (f"/file/bot{TOKEN}/voice/a.oga", "/file/bot4242:***/voice/a.oga"),
+        ("/bot4242:short/x", "/bot4242:***/x"),
+        ("/botsecret/secret", "/bot***"),
+        ("/control/bots?token=x", "/control/bots"),
+        ("/a%0ab", "/a?b"),
+    ],
+)
+def test_redacted_paths(raw: str, shown: str) -> None:
+    assert redact_path(raw) == shown
+
+
+@pytest.mark.parametrize(
+    "message", [TOKEN, OTHER_TOKEN, f"x{SECRET}x", TOKEN.replace(":", "%3A"), f"GET /bot{TOKEN}/x"]
+)
+def test_the_formatter_hides_known_and_unknown_tokens(message: str) -> None:
+    formatter = RedactingFormatter(lambda: [TOKEN])
+    try:
+        raise RuntimeError(message)
+    except RuntimeError:
+        record = logging.LogRecord("x", 40, "", 1, "%s", (message,), sys.exc_info())
+    text = formatter.format(record)
+    assert SECRET not in text
+    assert OTHER_TOKEN.partition(":")[2] not in text
+    assert "***" in text
+
+
+def test_addresses_are_no_tokens() -> None:
+    record = logging.LogRecord("x", 20, "", 1, "at 127.0.0.1:8081", None, None)
+    assert "127.0.0.1:8081" in RedactingFormatter(lambda: [TOKEN]).format(record)
+
+
+def test_a_taken_port() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        error = failed_start("--port", str(port))
+        assert f"port {port} on 127.0.0.1 is already taken (set by --port" in error
+        assert "EMULATOR_PORT" in failed_start(EMULATOR_PORT=str(port))
+
+
+@pytest.mark.parametrize("port", ["x", "70000", "-1", ""])
+def test_a_bad_port(port: str) -> None:
+    assert "--port or EMULATOR_PORT" in failed_start(f"--port={port}")
+
+
+def test_a_bad_host() -> None:
+    assert "--host or EMULATOR_HOST" in failed_start("--host", "192.0.2.1", "--port", "0")
+
+
+@pytest.mark.parametrize(
+    "content", [b"nonsense\n", f"{TOKEN}\n{SECRET}\n".encode(), b"\xff\xfe", None]
+)
+def test_a_bad_tokens_file(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "tokens"
+    if content is not None:
+        path.write_bytes(content)
+    error = failed_start("--tokens-file", str(path))
+    assert str(path) in error
+    assert "EMULATOR_TOKENS_FILE" in error
+    assert SECRET not in error
+    assert "nonsense" not in error
+
+
+def test_it_listens_on_loopback_unless_told_otherwise(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running(log) as (_, port):
+        assert f"listening on http://127.0.0.1:{port}" in log.read_text()
