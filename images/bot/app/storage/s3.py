@@ -1,0 +1,86 @@
+"""The bucket that holds the finished audio."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import (
+    BaseError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import S3Store
+
+from app.core.config import Settings
+from app.core.errors import Again
+
+PROBE_SECONDS = 5
+
+
+def object_key(bot_id: int, update_id: int) -> str:
+    """Derived from the update, so that a job that is done twice writes the same object."""
+    return f"voice/{bot_id}/{update_id}.ogg"
+
+
+class ObjectStore:
+    def __init__(self, settings: Settings) -> None:
+        self._bucket = settings.reveal("s3_bucket")
+        options: dict[str, Any] = {
+            "endpoint": settings.reveal("s3_endpoint_url"),
+            "region": settings.s3_region,
+            "access_key_id": settings.reveal("s3_access_key"),
+            "secret_access_key": settings.reveal("s3_secret_key"),
+            "virtual_hosted_style_request": False,
+        }
+        retry: Any = {
+            "max_retries": 2,
+            "retry_timeout": timedelta(seconds=10),
+            "backoff": {
+                "init_backoff": timedelta(milliseconds=200),
+                "max_backoff": timedelta(seconds=2),
+                "base": 2,
+            },
+        }
+        # Needs no server: the first request connects.
+        self._store = S3Store(
+            self._bucket,
+            **options,
+            client_options={
+                "allow_http": True,
+                "connect_timeout": timedelta(seconds=3),
+                "timeout": timedelta(seconds=60),
+            },
+            retry_config=retry,
+        )
+
+    async def ping(self) -> None:
+        """One page of a prefix that is always empty: needs only ListBucket."""
+        try:
+            await obstore.list_with_delimiter_async(self._store, "health-probe/")
+        except (BaseError, OSError) as error:
+            raise self._again("list", error) from None
+
+    async def put(self, key: str, path: Path, content_type: str) -> None:
+        try:
+            await obstore.put_async(
+                self._store,
+                key,
+                path,
+                attributes={"Content-Type": content_type},
+                # One request: whole or absent, and no abandoned parts to clean up.
+                use_multipart=False,
+            )
+        except (BaseError, OSError) as error:
+            raise self._again("put", error) from None
+
+    def _again(self, operation: str, error: Exception) -> Again:
+        hint = ""
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+            hint = " (check S3_ACCESS_KEY, S3_SECRET_KEY_FILE and the user's policy)"
+        elif isinstance(error, NotFoundError):
+            hint = f" (is there a bucket {self._bucket}? check S3_BUCKET)"
+        # obstore appends a debug dump of many lines.
+        text = str(error).split("\n\nDebug source", 1)[0]
+        return Again(f"object storage: {operation} failed{hint}: {' '.join(text.split())[:300]}")
