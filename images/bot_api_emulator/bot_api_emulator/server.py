@@ -15,7 +15,7 @@ from .arguments import Arguments, Upload
 from .clock import SECOND
 from .core import Core, Request
 from .envelope import Answer, Refusal, failure
-from .files import MAX_UPLOAD
+from .files import MAX_DOWNLOAD, MAX_UPLOAD
 from .forms import read_upload
 from .logs import AccessLogger
 from .methods import too_large
@@ -198,7 +198,7 @@ async def _read_multipart(
         if not isinstance(part, BodyPartReader) or not part.name:
             raise ValueError("field name in multipart/form-data not found")
         if part.filename is not None:
-            upload = await read_upload(part, keep=MAX_UPLOAD)
+            upload = await read_upload(part, keep=MAX_DOWNLOAD)
             if upload.size > MAX_UPLOAD:
                 raise web.HTTPRequestEntityTooLarge(MAX_UPLOAD, upload.size)
             files.setdefault(part.name, upload)

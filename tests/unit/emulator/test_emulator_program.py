@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from bot_api_emulator.__main__ import main
 from bot_api_emulator.logs import RedactingFormatter, redact_path
 from emulator_harness import OTHER_TOKEN, TOKEN
 
@@ -78,16 +79,36 @@ def running(
             process.wait()
 
 
-def failed_start(*arguments: str, **extra: str) -> str:
-    """Standard error of a start that must fail with one clear sentence."""
-    done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=30, env=environment(**extra)
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.startswith("bot_api_emulator: ")
-    assert done.stderr.count("\n") == 1
-    return done.stderr
+class Starter:
+    """Starts that must fail with one clear sentence."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys = capsys
+        self._monkeypatch = monkeypatch
+
+    def fail(self, *arguments: str, **extra: str) -> str:
+        for name, value in extra.items():
+            self._monkeypatch.setenv(name, value)
+        assert main(list(arguments)) == 2
+        return self.sentence(self._capsys.readouterr().err)
+
+    @staticmethod
+    def sentence(error: str) -> str:
+        assert error.startswith("bot_api_emulator: ")
+        assert error.count("\n") == 1
+        return error
+
+
+@pytest.fixture
+def start(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    for name in list(os.environ):
+        if name.startswith("EMULATOR_"):
+            monkeypatch.delenv(name)
+    yield Starter(capsys, monkeypatch)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -170,33 +191,38 @@ def test_addresses_are_no_tokens() -> None:
     assert "127.0.0.1:8081" in RedactingFormatter(lambda: [TOKEN]).format(record)
 
 
-def test_a_taken_port() -> None:
+def test_a_taken_port(start: Starter) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        error = failed_start("--port", str(port))
+        error = start.fail("--port", str(port))
         assert f"port {port} on 127.0.0.1 is already taken (set by --port" in error
-        assert "EMULATOR_PORT" in failed_start(EMULATOR_PORT=str(port))
+        assert "EMULATOR_PORT" in start.fail(EMULATOR_PORT=str(port))
+        done = subprocess.run(
+            command("--port", str(port)), capture_output=True, text=True, env=environment()
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert start.sentence(done.stderr) == error
 
 
 @pytest.mark.parametrize("port", ["x", "70000", "-1", ""])
-def test_a_bad_port(port: str) -> None:
-    assert "--port or EMULATOR_PORT" in failed_start(f"--port={port}")
+def test_a_bad_port(start: Starter, port: str) -> None:
+    assert "--port or EMULATOR_PORT" in start.fail(f"--port={port}")
 
 
-def test_a_bad_host() -> None:
-    assert "--host or EMULATOR_HOST" in failed_start("--host", "192.0.2.1", "--port", "0")
+def test_a_bad_host(start: Starter) -> None:
+    assert "--host or EMULATOR_HOST" in start.fail("--host", "192.0.2.1", "--port", "0")
 
 
 @pytest.mark.parametrize(
     "content", [b"nonsense\n", f"{TOKEN}\n{SECRET}\n".encode(), b"\xff\xfe", None]
 )
-def test_a_bad_tokens_file(tmp_path: Path, content: bytes | None) -> None:
+def test_a_bad_tokens_file(start: Starter, tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "tokens"
     if content is not None:
         path.write_bytes(content)
-    error = failed_start("--tokens-file", str(path))
+    error = start.fail("--tokens-file", str(path))
     assert str(path) in error
     assert "EMULATOR_TOKENS_FILE" in error
     assert SECRET not in error

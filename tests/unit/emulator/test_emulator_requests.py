@@ -246,6 +246,12 @@ class TestSending:
         reply = await emulator.request("POST", f"/bot{TOKEN}/sendVoice", data=form)
         assert reply.result["voice"]["file_size"] == len(b"OggS voice")
 
+    async def test_at_most_50_mib(self, emulator: Emulator) -> None:
+        for size, status in ((50 << 20, 200), ((50 << 20) + 1, 413)):
+            form = voice_form(bytes(size), field="audio")
+            reply = await emulator.request("POST", f"/bot{TOKEN}/sendAudio", data=form)
+            assert reply.status == status
+
     async def test_an_empty_file(self, emulator: Emulator) -> None:
         reply = await emulator.request("POST", f"/bot{TOKEN}/sendVoice", data=voice_form(b""))
         assert_bad(reply, "file must be non-empty")
