@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from ansible_test._internal import python_requirements
+from ansible_test._internal import python_requirements  # type: ignore[import-untyped]  # it has no types
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTROLLER = "3.13"
@@ -27,7 +27,7 @@ OLDEST_TARGET = "3.9"
 EXCLUDE = ["--exclude", "images/"]
 
 # ansible-test calls this with the arguments of get-pip.py. Two of them are that script's own.
-GET_PIP = '''"""Installs pip from the wheel beside this file (aisha.bot_stack's sanity.py made it)."""
+GET_PIP = '''"""Installs pip from the wheel beside this file (by aisha.bot_stack's sanity.py)."""
 import os
 import runpy
 import sys

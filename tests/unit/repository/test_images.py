@@ -11,6 +11,20 @@ def instructions(dockerfile: Path) -> list[str]:
     return [line.strip() for line in text.replace("\\\n", " ").splitlines() if line.strip()]
 
 
+def final_image(dockerfile: Path) -> list[str]:
+    """The instructions of the last stage, and of those that it starts from by name."""
+    stages: dict[str, list[str]] = {}
+    last: list[str] = []
+    for line in instructions(dockerfile):
+        start = re.match(r"FROM (\S+)(?: AS (\S+))?$", line, re.IGNORECASE)
+        if start:
+            last = [*stages.get(start[1], [])]
+            stages[start[2] or ""] = last
+        else:
+            last.append(line)
+    return last
+
+
 # Not services: the base of all others, and a machine for tests.
 NO_SERVICE = {"base", "docker_host"}
 
@@ -34,9 +48,7 @@ def test_the_classic_builder_can_build_it(dockerfile: Path) -> None:
 def test_a_service_has_a_health_check_and_a_numeric_user(dockerfile: Path) -> None:
     if dockerfile.parent.name in NO_SERVICE:
         return
-    lines = instructions(dockerfile)
-    last = max(number for number, line in enumerate(lines) if line.startswith("FROM "))
-    final = lines[last:]
+    final = final_image(dockerfile)
     users = [line.split()[1] for line in final if line.startswith("USER ")]
     assert users, "no USER"
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1]), f"USER {users[-1]} is not numeric"
@@ -44,10 +56,8 @@ def test_a_service_has_a_health_check_and_a_numeric_user(dockerfile: Path) -> No
 
 
 def test_the_build_hosts_authority_stays_in_the_build(dockerfile: Path) -> None:
-    lines = instructions(dockerfile)
-    last = max(number for number, line in enumerate(lines) if line.startswith("FROM "))
     if dockerfile.parent.name not in NO_SERVICE:
-        assert not [line for line in lines[last:] if "build-ca.crt" in line]
+        assert not [line for line in final_image(dockerfile) if "build-ca.crt" in line]
 
 
 def test_python_packages_are_pinned(dockerfile: Path) -> None:

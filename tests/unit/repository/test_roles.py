@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text()) if path.exists() else None
 
 
+@functools.cache
 def options(role: Path) -> dict[str, dict[str, Any]]:
     specs: dict[str, Any] = load(role / "meta/argument_specs.yml")["argument_specs"]
     return dict(specs["main"]["options"])
@@ -65,27 +69,32 @@ def test_the_role_has_a_readme_that_shows_how_to_use_it(role: Path) -> None:
 
 
 def test_a_role_reads_no_variable_of_another_role(role: Path) -> None:
-    """Wiring is the inventory's work; results that a role gives to its caller are `vars` of a call."""
-    others = {
-        name: other.name
-        for other in role.parent.iterdir()
-        if other.is_dir() and other != role
-        for name in options(other)
-    }
-    # A role whose name starts with another role's name shares the prefix, not the variable.
+    """Wiring is the inventory's work."""
+    foreign = {name for other in role.parent.iterdir() if other != role for name in options(other)}
+    foreign -= set(options(role))
     found = []
-    for path in sorted(role.rglob("*.yml")) + sorted(role.rglob("*.j2")):
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            code = line.split("#", 1)[0]
-            # `container_specs: …` below `vars:` of a call gives a variable, it reads none.
-            given = code.split(":", 1)[0].strip() if path.suffix == ".yml" else ""
-            words = set(_words(code)) - {given} - set(options(role))
-            found += [
-                f"{path.relative_to(role)}:{number}: {word} is of {others[word]}"
-                for word in sorted(words & set(others))
-            ]
+    for path in sorted(role.rglob("*.yml")):
+        if path.parent.name != "meta":
+            read = {word for text in expressions(load(path)) for word in re.findall(r"\w+", text)}
+            found += [f"{path.relative_to(role)}: {name}" for name in sorted(read & foreign)]
+    for path in sorted(role.rglob("*.j2")):
+        read = {word for text in templated(path.read_text()) for word in re.findall(r"\w+", text)}
+        found += [f"{path.relative_to(role)}: {name}" for name in sorted(read & foreign)]
     assert not found
 
 
-def _words(text: str) -> list[str]:
-    return "".join(c if c.isalnum() or c == "_" else " " for c in text).split()
+def templated(text: str) -> list[str]:
+    return re.findall(r"\{\{.*?\}\}|\{%.*?%\}", text, re.DOTALL)
+
+
+def expressions(node: Any, key: str = "") -> Iterator[str]:
+    """What Ansible evaluates: bare conditions, and the templated parts of all other values."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from expressions(value, name)
+    elif isinstance(node, list):
+        for value in node:
+            yield from expressions(value, key)
+    elif isinstance(node, str):
+        bare = key in {"when", "that", "until", "changed_when", "failed_when"}
+        yield from [node] if bare else templated(node)

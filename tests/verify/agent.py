@@ -1,0 +1,233 @@
+"""Runs on a host of the inventory, with the Python and the SDK that Ansible's modules have there.
+
+target.py sends it as text, so it is one file, and runs on Python 3.9. It reads a list of calls from
+its first argument, [name, arguments], and prints the list of their results. A secret never leaves
+the host.
+"""
+
+from __future__ import annotations
+
+import base64
+import glob
+import http.client
+import io
+import json
+import os
+import ssl
+import stat
+import sys
+import tarfile
+import urllib.parse
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import docker  # type: ignore[import-untyped]  # it has no types
+
+CLIENT = docker.from_env(timeout=90)
+MANIFESTS = ", ".join(
+    [
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.oci.image.manifest.v1+json",
+    ]
+)
+
+
+def containers(stack: str) -> dict[str, Any]:
+    """The inspections of all containers of the stack, by name."""
+    found = CLIENT.containers.list(all=True, filters={"label": f"aisha.bot_stack.name={stack}"})
+    return {container.name: container.attrs for container in found}
+
+
+def execute(name: str, argv: list[str]) -> dict[str, Any]:
+    """Run a command in a container, as the container's own user."""
+    done = CLIENT.containers.get(name).exec_run(argv)
+    return {"code": done.exit_code, "output": done.output.decode(errors="replace")}
+
+
+def once(like: str, argv: list[str]) -> dict[str, Any]:
+    """Run a command in a new container: the image, user and volumes of another one, no network."""
+    model = CLIENT.containers.get(like)
+    volumes = [
+        docker.types.Mount(mount["Destination"], mount["Name"], type="volume")
+        for mount in model.attrs["Mounts"]
+        if mount["Type"] == "volume"
+    ]
+    container = CLIENT.containers.create(
+        model.attrs["Image"],
+        entrypoint=argv[:1],
+        command=argv[1:],
+        name=f"{like}-verify-{uuid.uuid4().hex[:8]}",
+        user=model.attrs["Config"]["User"],
+        mounts=volumes,
+        network_mode="none",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+        mem_limit="256m",
+        healthcheck={"test": ["NONE"]},
+    )
+    try:
+        container.start()
+        code = container.wait(timeout=60)["StatusCode"]
+        return {"code": code, "output": container.logs().decode(errors="replace")}
+    finally:
+        container.remove(force=True)
+
+
+def request(
+    method: str,
+    url: str,
+    headers: dict[str, str] | None = None,
+    body: str | None = None,
+    context: ssl.SSLContext | None = None,
+) -> dict[str, Any]:
+    """One request from the host itself, by no proxy."""
+    parts = urllib.parse.urlsplit(url)
+    connection = (
+        http.client.HTTPSConnection(parts.netloc, timeout=20, context=context)
+        if parts.scheme == "https"
+        else http.client.HTTPConnection(parts.netloc, timeout=20)
+    )
+    try:
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, path, None if body is None else body.encode(), headers or {})
+        answer = connection.getresponse()
+        return {"status": answer.status, "body": answer.read().decode(errors="replace")}
+    finally:
+        connection.close()
+
+
+def _login(config_dir: str, address: str) -> str:
+    with open(os.path.join(config_dir, "docker", "config.json")) as file:
+        return str(json.load(file)["auths"][address]["auth"])
+
+
+def _registry(method: str, address: str, path: str, authorization: str | None) -> dict[str, Any]:
+    """A request to a registry: in clear on loopback, else trusting what the engine trusts."""
+    context = None
+    scheme = "http" if address.startswith(("127.", "localhost:")) else "https"
+    authority = f"/etc/docker/certs.d/{address}/ca.crt"
+    if scheme == "https":
+        known = os.path.exists(authority)
+        context = ssl.create_default_context(cafile=authority if known else None)
+    headers = {"Accept": MANIFESTS}
+    if authorization:
+        headers["Authorization"] = f"Basic {authorization}"
+    return request(method, f"{scheme}://{address}{path}", headers, context=context)
+
+
+def image_of_manifest(config_dir: str, reference: str) -> str:
+    """The ID of the image that a reference by digest stands for, as its registry says."""
+    name, digest = reference.split("@")
+    address, repository = name.split("/", 1)
+    login = _login(config_dir, address)
+    answer = _registry("GET", address, f"/v2/{repository}/manifests/{digest}", login)
+    if answer["status"] != 200:
+        return f"{address} answers {answer['status']} for {reference}"
+    return str(json.loads(answer["body"])["config"]["digest"])
+
+
+def refused(address: str, username: str, password: str) -> int:
+    """The status with which a registry answers a login, or no login at all."""
+    login = base64.b64encode(f"{username}:{password}".encode()).decode() if username else None
+    return int(_registry("GET", address, "/v2/_catalog", login)["status"])
+
+
+def push_and_pull(config_dir: str, address: str) -> dict[str, Any]:
+    """Push a new image, forget it, pull it by its digest, remove it from both sides."""
+    login = _login(config_dir, address)
+    username, password = base64.b64decode(login).decode().split(":", 1)
+    credentials = {"username": username, "password": password}
+    repository, tag = f"{address}/aisha/verify", uuid.uuid4().hex
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        member = tarfile.TarInfo("verify")
+        member.size = len(tag)
+        tar.addfile(member, io.BytesIO(tag.encode()))
+    result: dict[str, Any] = {}
+    try:
+        CLIENT.api.import_image_from_data(content.getvalue(), repository=repository, tag=tag)
+        pushed = CLIENT.images.get(f"{repository}:{tag}").id
+        for line in CLIENT.images.push(
+            repository, tag=tag, auth_config=credentials, stream=True, decode=True
+        ):
+            if "error" in line:
+                return {"error": line["error"]}
+            result["digest"] = line.get("aux", {}).get("Digest", result.get("digest"))
+        CLIENT.images.remove(f"{repository}:{tag}", force=True)
+        CLIENT.images.pull(f"{repository}@{result['digest']}", auth_config=credentials)
+        pulled = CLIENT.images.get(f"{repository}@{result['digest']}")
+        result["same"] = pulled.id == pushed
+        return result
+    finally:
+        for image in CLIENT.images.list(repository):
+            CLIENT.images.remove(image.id, force=True)
+        if result.get("digest"):
+            path = f"/v2/aisha/verify/manifests/{result['digest']}"
+            result["deleted"] = _registry("DELETE", address, path, login)["status"]
+
+
+def _secrets(config_dir: str) -> Iterator[tuple[str, str]]:
+    """Every secret below the folder of the configuration: file, word. Short words are names."""
+    for path in glob.glob(os.path.join(config_dir, "*", "secrets", "*")):
+        with open(path, errors="replace") as file:
+            for word in file.read().split():
+                # A password may be a part of a word: user:password, an URL, a line of an ACL file.
+                parts = {word, *word.split(":", 1), word.lstrip(">#")}
+                if "://" in word:
+                    password = urllib.parse.urlsplit(word).password or ""
+                    parts = {word, password, urllib.parse.unquote(password)}
+                for part in parts:
+                    if len(part) >= 16:
+                        yield path, part
+
+
+def leaks(config_dir: str, stack: str) -> dict[str, Any]:
+    """Where an inspection or the log of a container shows a secret: never the secret itself."""
+    secrets = set(_secrets(config_dir))
+    found: list[str] = []
+    for name, attrs in containers(stack).items():
+        shown = {
+            "docker inspect": json.dumps(attrs, ensure_ascii=False),
+            "docker logs": CLIENT.containers.get(name).logs(tail=2000).decode(errors="replace"),
+        }
+        for where, text in shown.items():
+            found += [
+                f"{where} {name}: a secret of {path}" for path, word in secrets if word in text
+            ]
+    return {"checked": len(secrets), "found": sorted(set(found))}
+
+
+def readable_by_others(config_dir: str) -> list[str]:
+    """Secrets that any user of the host may read."""
+    found = []
+    for folder in glob.glob(os.path.join(config_dir, "*", "secrets")):
+        closed = not os.stat(folder).st_mode & stat.S_IXOTH
+        for path in glob.glob(os.path.join(folder, "*")):
+            if not closed or os.stat(path).st_mode & stat.S_IROTH:
+                found.append(path)
+    return found
+
+
+def logs(stack: str, names: list[str]) -> dict[str, str]:
+    """Last log lines and health log: of the containers named, and of those that are not healthy."""
+    texts = {}
+    for name, attrs in containers(stack).items():
+        health = attrs["State"].get("Health") or {}
+        if name not in names and health.get("Status") == "healthy":
+            continue
+        checks = [f"{c['ExitCode']}: {c['Output'].strip()[-300:]}" for c in health.get("Log") or []]
+        log = CLIENT.containers.get(name).logs(tail=25).decode(errors="replace").rstrip()
+        state, restarts = attrs["State"]["Status"], attrs["RestartCount"]
+        state = f"{state}, {health.get('Status')}, restarted {restarts} times"
+        texts[name] = "\n".join([f"state: {state}", "health checks:", *checks[-3:], "log:", log])
+    return texts
+
+
+def main() -> None:
+    calls = json.loads(base64.b64decode(sys.argv[1]))
+    print(json.dumps([globals()[name](*arguments) for name, arguments in calls]))
+
+
+main()

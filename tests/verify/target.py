@@ -1,0 +1,139 @@
+"""A host of the inventory as the tests see it."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import ipaddress
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from testinfra.host import Host  # type: ignore[import-untyped]  # it has no types
+
+HERE = Path(__file__).parent
+ROLES = HERE.parents[1] / "roles"
+
+# Containers of a group's role: the variable with the name, and the label aisha.bot_stack.role.
+SERVICES = {
+    "registry": "registry_container_name",
+    "postgres": "postgres_container_name",
+    "redis": "redis_container_name",
+    "minio": "minio_container_name",
+    "bot_api_emulator": "bot_api_emulator_container_name",
+}
+# No value that is secret: Ansible would print it when it fails.
+VARIABLES = {
+    "docker_host": ["docker_host_stack_name", "docker_host_config_dir"],
+    "bot": ["bot_state", "bot_name", "bot_holder", "bot_workers", "bot_webhook_replicas"],
+    **{role: [f"{role}_state", name] for role, name in SERVICES.items()},
+}
+EXPRESSIONS = {
+    "python": "ansible_python_interpreter | default('python3')",
+    "bot_id": "(bot_token | default('')).split(':') | first",
+    "registries": "docker_host_registries | default([]) | map(attribute='address') | list",
+    "groups": "group_names",
+    "fleet": "groups['bot'] | default([])",
+}
+
+
+@functools.cache
+def groups(host: Host) -> list[str]:
+    if not host.backend.HAS_RUN_ANSIBLE:
+        message = "tests/verify needs an inventory: make verify, or see tests/verify/conftest.py"
+        raise pytest.UsageError(message)
+    return list(host.ansible.get_variables()["group_names"])
+
+
+@functools.cache
+def variables(host: Host) -> dict[str, Any]:
+    """Ask Ansible for the values on this host: the inventory's, or else the roles' defaults."""
+    parts = [f"'{name}': {expression}" for name, expression in EXPRESSIONS.items()]
+    defaults: dict[str, Any] = {}
+    for role, names in VARIABLES.items():
+        of_role = yaml.safe_load((ROLES / role / "defaults/main.yml").read_text())
+        defaults |= {name: of_role[name] for name in names}
+        parts += [f"'{name}': {name} | default(verify_defaults.{name})" for name in names]
+    answer = host.ansible(
+        "ansible.builtin.debug",
+        json.dumps({"msg": "{{ {" + ", ".join(parts) + "} }}"}),
+        extra_vars={"verify_defaults": defaults},
+    )
+    return dict(answer["msg"])
+
+
+class Target:
+    """A host of the inventory, and the stack's containers on it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.variables = variables(host)
+        self.stack: str = self.variables["docker_host_stack_name"]
+        self.config_dir: str = self.variables["docker_host_config_dir"]
+        self.used: set[str] = set()
+
+    def call(self, *calls: list[Any]) -> list[Any]:
+        """Call functions of agent.py on the host, all in one go: [name, argument, …] each."""
+        agent = base64.b64encode((HERE / "agent.py").read_bytes()).decode()
+        wanted = json.dumps([[name, arguments] for name, *arguments in calls])
+        request = base64.b64encode(wanted.encode()).decode()
+        command = f"import base64; exec(base64.b64decode('{agent}'))"
+        done = self.host.run("%s -c %s %s", self.variables["python"], command, request)
+        assert done.rc == 0, f"{[name for name, *_ in calls]} failed: {done.stderr or done.stdout}"
+        return list(json.loads(done.stdout))
+
+    @functools.cached_property
+    def containers(self) -> dict[str, dict[str, Any]]:
+        (found,) = self.call(["containers", self.stack])
+        return dict(found)
+
+    def names(self, *roles: str) -> list[str]:
+        """The containers of these roles that are on this host."""
+        label = "aisha.bot_stack.role"
+        return sorted(
+            name for name, c in self.containers.items() if c["Config"]["Labels"].get(label) in roles
+        )
+
+    def expected(self) -> set[str]:
+        """The containers that the inventory asks for on this host."""
+        v = self.variables
+        expected = {
+            v[name]
+            for role, name in SERVICES.items()
+            if role in v["groups"] and v[f"{role}_state"] == "present"
+        }
+        if "bot" in v["groups"] and v["bot_state"] == "present":
+            holder = v["bot_holder"] or v["fleet"][0]
+            if self.host.backend.host == holder:
+                expected.add(f"{v['bot_name']}-primary")
+            counts = {"worker": v["bot_workers"], "webhook": v["bot_webhook_replicas"]}
+            for role, count in counts.items():
+                expected |= {f"{v['bot_name']}-{role}-{n}" for n in range(1, int(count) + 1)}
+            if int(v["bot_webhook_replicas"]):
+                expected.add(f"{v['bot_name']}-front")
+        return expected
+
+    def inside(self, script: str, *arguments: str, roles: tuple[str, ...]) -> dict[str, Any]:
+        """Run a script of inside/ in every container of these roles; its JSON by container."""
+        names = self.names(*roles)
+        assert names, f"no container with the role {' or '.join(roles)} is on {self.stack}'s host"
+        self.used.update(names)
+        argv = ["python", "-c", (HERE / "inside" / script).read_text(), *arguments]
+        results = self.call(*(["execute", name, argv] for name in names))
+        return {name: parsed(name, result) for name, result in zip(names, results, strict=True)}
+
+    def published(self, name: str, port: int) -> str:
+        """Where the host reaches a published port of a container."""
+        bindings = self.containers[name]["NetworkSettings"]["Ports"].get(f"{port}/tcp") or []
+        assert bindings, f"{name} does not publish {port}"
+        address = bindings[0]["HostIp"]
+        if ipaddress.ip_address(address).is_unspecified:
+            address = "127.0.0.1"
+        return f"http://{address}:{bindings[0]['HostPort']}"
+
+
+def parsed(name: str, result: dict[str, Any]) -> Any:
+    assert result["code"] == 0, f"in {name}: {result['output']}"
+    return json.loads(result["output"].splitlines()[-1])

@@ -1,0 +1,75 @@
+"""Every container of the stack, on every host."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from target import Target
+
+
+def test_every_container_of_the_inventory_is_there_and_healthy(target: Target) -> None:
+    found = target.containers
+    assert not target.expected() - set(found), "missing on this host"
+    target.used.update(found)
+    states = {
+        name: c["State"].get("Health", {}).get("Status", c["State"]["Status"])
+        for name, c in found.items()
+    }
+    assert set(states.values()) == {"healthy"}, states
+
+
+def test_nothing_runs_that_the_inventory_does_not_ask_for(target: Target) -> None:
+    assert not set(target.containers) - target.expected()
+
+
+def test_every_container_runs_the_image_of_its_digest(target: Target) -> None:
+    """But the registry's own, which can't come from itself."""
+    references = {
+        name: c["Config"]["Image"]
+        for name, c in target.containers.items()
+        if name not in target.names("registry")
+    }
+    for name, reference in references.items():
+        assert re.fullmatch(r"[^@]+/[^@]+@sha256:[0-9a-f]{64}", reference), f"{name}: {reference}"
+    calls = [["image_of_manifest", target.config_dir, ref] for ref in references.values()]
+    images = dict(zip(references, target.call(*calls), strict=True)) if calls else {}
+    running = {name: target.containers[name]["Image"] for name in references}
+    assert running == images, "a container runs another image than its registry has by that digest"
+
+
+def test_every_container_is_confined(target: Target) -> None:
+    for name, c in target.containers.items():
+        config, host = c["Config"], c["HostConfig"]
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", config["User"]), f"{name}: user {config['User']}"
+        assert host["ReadonlyRootfs"], f"{name}: its root is writable"
+        assert host["CapDrop"] == ["ALL"], f"{name}: capabilities are not dropped"
+        assert "no-new-privileges:true" in host["SecurityOpt"], name
+        assert not host["Privileged"], name
+        assert host["Memory"] > 0, f"{name}: no limit of memory"
+        assert host["PidsLimit"] > 0, f"{name}: no limit of processes"
+        assert host["LogConfig"]["Config"].get("max-size"), f"{name}: its log grows for ever"
+        shared = [host["NetworkMode"], host["PidMode"], host["IpcMode"], host["UTSMode"]]
+        assert "host" not in shared, f"{name}: shares a namespace of the host"
+        sources = [mount["Source"] for mount in c["Mounts"]]
+        assert not [source for source in sources if "docker.sock" in source], name
+        writable = [m["Source"] for m in c["Mounts"] if m["Type"] == "bind" and m["RW"]]
+        assert not writable, f"{name}: may write {writable} of the host"
+
+
+def test_data_services_are_not_open_to_everybody(target: Target) -> None:
+    for name in target.names("postgres", "redis", "minio"):
+        ports = target.containers[name]["NetworkSettings"]["Ports"]
+        addresses = [b["HostIp"] for bindings in ports.values() for b in bindings or []]
+        everywhere = [a for a in addresses if ipaddress.ip_address(a).is_unspecified]
+        assert not everywhere, f"{name} is published on every address of the host"
+
+
+def test_no_secret_is_shown(target: Target) -> None:
+    leaks, readable = target.call(
+        ["leaks", target.config_dir, target.stack], ["readable_by_others", target.config_dir]
+    )
+    if target.expected():
+        assert leaks["checked"], f"no secret was found below {target.config_dir}"
+    assert not leaks["found"]
+    assert not readable, "any user of the host may read it"
