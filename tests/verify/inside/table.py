@@ -1,4 +1,4 @@
-"""What the bot's own login may do in PostgreSQL."""
+"""What the bot's own login may do in PostgreSQL. The bot's image must have psycopg for it."""
 
 import json
 import os

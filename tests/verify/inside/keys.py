@@ -1,4 +1,4 @@
-"""What the bot's own login may do in Redis."""
+"""What the bot's own login may do in Redis. The bot's image must have redis-py for it."""
 
 import json
 import os
@@ -10,10 +10,11 @@ import redis
 url = Path(os.environ["REDIS_URL_FILE"]).read_text().strip()
 prefix, text = os.environ.get("REDIS_PREFIX", "aisha:"), uuid.uuid4().hex
 key = f"{prefix}verify:{text}"
+once = {"socket_timeout": 5, "retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0)}
 result = {}
-with redis.Redis.from_url(url, socket_timeout=5) as client:
+with redis.Redis.from_url(url, **once) as client:
     client.set(key, text, ex=60)
-with redis.Redis.from_url(url, socket_timeout=5) as client:
+with redis.Redis.from_url(url, **once) as client:
     result["same"] = client.get(key) == text.encode()
     client.delete(key)
     for name, command in (
@@ -34,7 +35,7 @@ for name, login in (
     ("no login", {"username": None, "password": None}),
 ):
     try:
-        with redis.Redis(**{**parts, **login, "socket_timeout": 5}) as client:
+        with redis.Redis(**{**parts, **login, **once}) as client:
             client.get(key)
         result[name] = "accepted"
     except redis.exceptions.ResponseError:
