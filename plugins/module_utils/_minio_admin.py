@@ -55,7 +55,7 @@ def normal_policy(policy):
 def plan(observed, desired):
     """The names of the steps from what is to what is wanted, in order. Pure.
 
-    observed: {"user": None or {"status", "policies"}, "login": bool, "policy": None or dict}
+    observed: {"user": None or {"status", "policies"}, "buckets": None (no login) or list, "policy": None or dict}
     desired: {"state", "policy_name", "policy": None or dict}
     """
     user = observed["user"]
@@ -66,13 +66,17 @@ def plan(observed, desired):
         if observed["policy"] is not None:
             steps.append("remove_policy")
         return steps
-    if desired["policy"] is not None and normal_policy(observed["policy"]) != normal_policy(desired["policy"]):
+    if desired["policy"] is not None and normal_policy(observed["policy"]) != normal_policy(
+        desired["policy"]
+    ):
         steps.append("write_policy")
     if user is None:
         steps.append("create_user")
-    elif user["status"] != "enabled" or not observed["login"]:
+    elif user["status"] != "enabled" or observed["buckets"] is None:
         steps.append("set_secret_key")
-    if desired["policy"] is not None and (user is None or user["policies"] != [desired["policy_name"]]):
+    if desired["policy"] is not None and (
+        user is None or user["policies"] != [desired["policy_name"]]
+    ):
         steps.append("attach_policy")
     return steps
 
@@ -80,11 +84,14 @@ def plan(observed, desired):
 class Server:
     """The admin API and the login of one server. Every error comes out as MinioError."""
 
-    def __init__(self, endpoint_url, access_key, secret_key, region, ca_cert, validate_certs, timeout):
+    def __init__(
+        self, endpoint_url, access_key, secret_key, region, ca_cert, validate_certs, timeout
+    ):
         url = urllib3.util.parse_url(endpoint_url)
         if url.scheme not in ("http", "https") or not url.host or url.path not in (None, "", "/"):
             raise MinioError(
-                "endpoint_url is %s, but must be http://HOST:PORT or https://HOST:PORT." % endpoint_url
+                "endpoint_url is %s, but must be http://HOST:PORT or https://HOST:PORT."
+                % endpoint_url
             )
         self.endpoint_url = endpoint_url
         self.region = region
@@ -97,7 +104,9 @@ class Server:
                 options["ca_certs"] = ca_cert
         self._http = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=timeout, read=timeout),
-            retries=urllib3.Retry(total=2, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
+            retries=urllib3.Retry(
+                total=2, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]
+            ),
             **options,
         )
         try:
@@ -159,7 +168,10 @@ class Server:
 
     def policy(self, name):
         answer = self._call(
-            "read policy %s" % name, self._admin.policy_info, name, missing="XMinioAdminNoSuchPolicy"
+            "read policy %s" % name,
+            self._admin.policy_info,
+            name,
+            missing="XMinioAdminNoSuchPolicy",
         )
         if answer is None:
             return None
@@ -168,7 +180,7 @@ class Server:
         return answer.get("Policy", answer) if isinstance(answer, dict) else None
 
     def login(self, name, secret_key):
-        """Whether the user can log in with this secret key."""
+        """The buckets that the user sees with this secret key, None when it can't log in."""
         client = Minio(
             endpoint=self._endpoint,
             access_key=name,
@@ -178,29 +190,28 @@ class Server:
             http_client=self._http,
         )
         try:
-            client.list_buckets()
+            return sorted(bucket.name for bucket in client.list_buckets())
         except S3Error as exc:
             if exc.code in REFUSED:
-                return False
+                return None
             if exc.code == "AccessDenied":
                 # Known, but without the right to list.
-                return True
+                return []
             raise MinioError(
-                "Can't log in as %s at %s: %s (%s)" % (name, self.endpoint_url, exc.message, exc.code)
+                "Can't log in as %s at %s: %s (%s)"
+                % (name, self.endpoint_url, exc.message, exc.code)
             ) from exc
         except (InvalidResponseError, ServerError, urllib3.exceptions.HTTPError) as exc:
-            raise MinioError("Can't log in as %s at %s: %s" % (name, self.endpoint_url, exc)) from exc
-        return True
+            raise MinioError(
+                "Can't log in as %s at %s: %s" % (name, self.endpoint_url, exc)
+            ) from exc
 
     def observe(self, name, secret_key, policy_name):
         user = self.user(name)
-        return {
-            "user": user,
-            "login": bool(
-                user and secret_key and user["status"] == "enabled" and self.login(name, secret_key)
-            ),
-            "policy": self.policy(policy_name),
-        }
+        buckets = None
+        if user is not None and user["status"] == "enabled" and secret_key:
+            buckets = self.login(name, secret_key)
+        return {"user": user, "buckets": buckets, "policy": self.policy(policy_name)}
 
     def apply(self, step, name, secret_key, policy_name, policy):
         if step == "write_policy":

@@ -105,6 +105,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+buckets:
+  description:
+    - Names of the buckets that the user sees when it logs in.
+    - Empty with O(state=absent), and in check mode where the user can't log in yet.
+  returned: success
+  type: list
+  elements: str
+  sample: [aisha-audio]
 name:
   description: Access key of the user.
   returned: success
@@ -126,7 +134,6 @@ steps:
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
 from ansible_collections.aisha.bot_stack.plugins.module_utils._minio_admin import (
     HAS_MINIO,
     MINIO_IMPORT_ERROR,
@@ -154,7 +161,7 @@ def diff(observed, params, steps):
     if params["state"] == "absent":
         return {"before": before, "after": describe(None, None, None)}
     if user is not None:
-        before["secret_key"] = "as wanted" if observed["login"] else "another one"
+        before["secret_key"] = "another one" if observed["buckets"] is None else "as wanted"
     policies = [params["policy_name"]] if params["policy"] is not None else before["policies"]
     policy = params["policy"] if "write_policy" in steps else observed["policy"]
     after = describe({"status": "enabled", "policies": policies}, policy, "as wanted")
@@ -175,13 +182,22 @@ def run(module):
     )
     observed = server.observe(params["name"], params["secret_key"], params["policy_name"])
     steps = plan(observed, params)
-    if not module.check_mode:
+    buckets = observed["buckets"]
+    if steps and not module.check_mode:
         for step in steps:
             server.apply(
                 step, params["name"], params["secret_key"], params["policy_name"], params["policy"]
             )
+        if params["state"] == "present":
+            buckets = server.login(params["name"], params["secret_key"])
+            if buckets is None:
+                raise MinioError(
+                    "User %s was written, but %s refuses its login all the same."
+                    % (params["name"], params["endpoint_url"])
+                )
     return {
         "changed": bool(steps),
+        "buckets": [] if params["state"] == "absent" else buckets or [],
         "name": params["name"],
         "policy_name": params["policy_name"],
         "steps": steps,
