@@ -4,14 +4,13 @@ Runs inside a container of the bot, with the bot's own logins. Usage: evidence.p
 Prints one JSON object {"row": {…}, "object": {"key", "size"}}, once the row is closed.
 """
 
-import asyncio
 import json
 import os
 import sys
 import time
 
 import psycopg
-from aiobotocore.session import get_session
+from obstore.store import S3Store
 from psycopg.rows import dict_row
 
 
@@ -36,18 +35,17 @@ def closed_row(update_id: int, seconds: float) -> dict:
             time.sleep(0.02)
 
 
-async def stored_object(key: str) -> dict:
+def stored_object(key: str) -> dict:
     """Key and size of an object, as the object storage has it."""
-    client = get_session().create_client(
-        "s3",
-        endpoint_url=os.environ["S3_ENDPOINT_URL"],
-        aws_access_key_id=os.environ["S3_ACCESS_KEY"],
-        aws_secret_access_key=secret("S3_SECRET_KEY"),
-        region_name="us-east-1",
+    store = S3Store(
+        os.environ["S3_BUCKET"],
+        endpoint=os.environ["S3_ENDPOINT_URL"],
+        access_key_id=os.environ["S3_ACCESS_KEY"],
+        secret_access_key=secret("S3_SECRET_KEY"),
+        region="us-east-1",
+        client_options={"allow_http": True},
     )
-    async with client as s3:
-        head = await s3.head_object(Bucket=os.environ["S3_BUCKET"], Key=key)
-    return {"key": key, "size": head["ContentLength"]}
+    return {"key": key, "size": store.head(key)["size"]}
 
 
 def main(update_id: int, seconds: float) -> int:
@@ -55,7 +53,7 @@ def main(update_id: int, seconds: float) -> int:
     if not row or not row["object_key"]:
         print(f"update {update_id} left no stored object; its row: {row}", file=sys.stderr)
         return 1
-    print(json.dumps({"row": row, "object": asyncio.run(stored_object(row["object_key"]))}))
+    print(json.dumps({"row": row, "object": stored_object(row["object_key"])}))
     return 0
 
 
