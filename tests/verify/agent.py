@@ -17,9 +17,11 @@ import ssl
 import stat
 import sys
 import tarfile
+import time
 import urllib.parse
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docker  # type: ignore[import-untyped]  # it has no types
@@ -43,6 +45,12 @@ def execute(name: str, argv: list[str]) -> dict[str, Any]:
     """Run a command in a container, as the container's own user."""
     done = CLIENT.containers.get(name).exec_run(argv)
     return {"code": done.exit_code, "output": done.output.decode(errors="replace")}
+
+
+def execute_in_all(names: list[str], argv: list[str]) -> dict[str, Any]:
+    """Run a command in several containers at the same time."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return dict(pool.map(lambda name: (name, execute(name, argv)), names))
 
 
 def once(like: str, argv: list[str]) -> dict[str, Any]:
@@ -96,6 +104,21 @@ def request(
         return {"status": answer.status, "body": answer.read().decode(errors="replace")}
     finally:
         connection.close()
+
+
+def watch(url: str, polls: int, seconds: int) -> list[dict[str, Any]]:
+    """The emulator's statistics of a bot: now, and after so many polls, or so many seconds."""
+    deadline = time.monotonic() + seconds
+    seen: list[dict[str, Any]] = []
+    while True:
+        answer = request("GET", url)
+        seen = [*seen[:1], json.loads(answer["body"])]
+        if (
+            seen[-1].get("polls", 0) >= seen[0].get("polls", 0) + polls
+            or time.monotonic() > deadline
+        ):
+            return [seen[0], seen[-1]]
+        time.sleep(0.5)
 
 
 def _login(config_dir: str, address: str) -> str:

@@ -9,6 +9,7 @@ Engine of the host, through agent.py there.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -41,15 +42,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=left_out)
 
 
-@pytest.fixture(scope="module")
-def _target(host: Host) -> Target:
+@functools.cache
+def target_of(host: Host) -> Target:
     return Target(host)
 
 
 @pytest.fixture
-def target(_target: Target) -> Target:
-    _target.used.clear()
-    return _target
+def target(host: Host) -> Target:
+    found: Target = target_of(host)
+    found.used.clear()
+    return found
 
 
 @pytest.hookimpl(wrapper=True)

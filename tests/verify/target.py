@@ -115,14 +115,17 @@ class Target:
                 expected.add(f"{v['bot_name']}-front")
         return expected
 
-    def inside(self, script: str, *arguments: str, roles: tuple[str, ...]) -> dict[str, Any]:
-        """Run a script of inside/ in every container of these roles; its JSON by container."""
+    def program(self, script: str, *arguments: str) -> list[str]:
+        """The command that runs a script of inside/ in a container."""
+        return ["python", "-c", (HERE / "inside" / script).read_text(), *arguments]
+
+    def inside(self, argv: list[str], *roles: str) -> dict[str, Any]:
+        """Run a program in every container of these roles; its JSON by container."""
         names = self.names(*roles)
-        assert names, f"no container with the role {' or '.join(roles)} is on {self.stack}'s host"
+        assert names, f"no container with the role {' or '.join(roles)} is on this host"
         self.used.update(names)
-        argv = ["python", "-c", (HERE / "inside" / script).read_text(), *arguments]
-        results = self.call(*(["execute", name, argv] for name in names))
-        return {name: parsed(name, result) for name, result in zip(names, results, strict=True)}
+        (results,) = self.call(["execute_in_all", names, argv])
+        return {name: parsed(name, result) for name, result in results.items()}
 
     def published(self, name: str, port: int) -> str:
         """Where the host reaches a published port of a container."""
@@ -135,5 +138,6 @@ class Target:
 
 
 def parsed(name: str, result: dict[str, Any]) -> Any:
+    """The JSON that a program printed in a container."""
     assert result["code"] == 0, f"in {name}: {result['output']}"
     return json.loads(result["output"].splitlines()[-1])
