@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,26 +18,30 @@ import bot_harness as harness  # noqa: E402  needs the path above
 
 
 @pytest.fixture(scope="session")
+def public_folder() -> Iterator[Path]:
+    """A folder that other users can get through to: pytest's own can't be."""
+    with tempfile.TemporaryDirectory(prefix="aisha-bot-tests-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder
+
+
+@pytest.fixture(scope="session")
 def servers(
-    tmp_path_factory: pytest.TempPathFactory,
+    public_folder: Path,
 ) -> Iterator[tuple[harness.Postgres, harness.Redis, harness.ObjectServer, harness.BotApiEmulator]]:
-    base = tmp_path_factory.mktemp("servers")
-    # initdb runs as the user postgres, who has to get through to his folder.
-    for parent in (base, *base.parents):
-        if parent.stat().st_uid == base.stat().st_uid and parent != Path("/tmp"):  # noqa: S108
-            parent.chmod(parent.stat().st_mode | 0o111)
     started: list[
         harness.Postgres | harness.Redis | harness.ObjectServer | harness.BotApiEmulator
     ] = []
     try:
-        postgres = harness.Postgres(base / "postgres")
+        postgres = harness.Postgres(public_folder / "postgres")
         started.append(postgres)
-        redis_server = harness.Redis(base / "redis")
+        redis_server = harness.Redis(public_folder / "redis")
         started.append(redis_server)
-        objects = harness.ObjectServer(base / "objects")
+        objects = harness.ObjectServer(public_folder / "objects")
         started.append(objects)
         objects.make_bucket(harness.BUCKET)
-        emulator = harness.BotApiEmulator(base / "emulator")
+        emulator = harness.BotApiEmulator(public_folder / "emulator")
         started.append(emulator)
         yield postgres, redis_server, objects, emulator
     finally:

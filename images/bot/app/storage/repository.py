@@ -11,7 +11,6 @@ queues an open row (again).
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 from psycopg import sql
@@ -256,12 +255,3 @@ class Repository:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(query, {"after": requeue_after, "limit": limit})
             return sorted(row["id"] for row in await cursor.fetchall())
-
-    async def open_since(self, table: Table) -> datetime | None:
-        row = await self._row(
-            sql.SQL("SELECT min(created_at) AS oldest FROM {} WHERE closed_at IS NULL").format(
-                sql.Identifier(table)
-            ),
-            {},
-        )
-        return row["oldest"] if row else None
