@@ -23,8 +23,8 @@ def closed_row(update_id: int, seconds: float) -> dict:
     """The row of the update, as soon as its work is done."""
     end = time.monotonic() + seconds
     query = (
-        "SELECT id, status, kind, duration_ms, object_key, object_size, closed_at IS NOT NULL AS closed"
-        " FROM messages WHERE update_id = %s"
+        "SELECT id, status, kind, duration_ms, object_key, object_size,"
+        " closed_at IS NOT NULL AS closed FROM messages WHERE update_id = %s"
     )
     with psycopg.connect(secret("DATABASE_URL"), row_factory=dict_row) as connection:
         connection.autocommit = True

@@ -62,9 +62,9 @@ def main(url: str, bot_id: str, voice_file: str, seconds: float) -> int:
         time.sleep(POLL_SECONDS)
     stats = call(f"{bot}/stats")
     print(
-        f"The bot did not answer update {update['update_id']} within {seconds:.0f} s. The Bot API counts"
-        f" {stats['parked']} parked poll(s), {stats['pending']} pending update(s) and conflicts"
-        f" {stats['conflicts']}. Look at: make status, make logs",
+        f"The bot did not answer update {update['update_id']} within {seconds:.0f} s. The Bot API"
+        f" counts {stats['parked']} parked poll(s), {stats['pending']} pending update(s) and"
+        f" conflicts {stats['conflicts']}. Look at: make status, make logs",
         file=sys.stderr,
     )
     return 1

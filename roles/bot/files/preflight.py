@@ -1,7 +1,7 @@
 """Runs inside a bot image, as the container's real user and with its real mounts, before the swap.
 
-Prints one JSON object: {"broken": [sentences], "unwritable": [paths]}. Standard library only, as any image
-that keeps the contract may be under it. Never prints the token.
+Prints one JSON object: {"broken": [sentences], "unwritable": [paths]}. Standard library only, as
+any image that keeps the contract may be under it. Never prints the token.
 """
 
 import importlib
@@ -25,7 +25,11 @@ def unwritable_reason(path):
         os.remove(probe)
     except OSError as error:
         owner = os.stat(path) if os.path.exists(path) else None
-        owned = f", owned by {owner.st_uid}:{owner.st_gid}, mode {owner.st_mode & 0o7777:04o}" if owner else ""
+        owned = (
+            f", owned by {owner.st_uid}:{owner.st_gid}, mode {owner.st_mode & 0o7777:04o}"
+            if owner
+            else ""
+        )
         return f"{error.strerror} as {os.getuid()}:{os.getgid()}{owned}"
     return None
 
@@ -36,32 +40,42 @@ def token_problem():
         token = secret.read().strip()
     url = os.environ["BOT_API_URL"].rstrip("/")
     try:
-        with urllib.request.urlopen(f"{url}/bot{token}/getMe", timeout=10):
+        with urllib.request.urlopen(f"{url}/bot{token}/getMe", timeout=10):  # noqa: S310
             return None
     except urllib.error.HTTPError as error:
         if error.code in (401, 404, 421):
-            return f"the Bot API at {url} refuses bot_token (HTTP {error.code}): get the bot's present token from BotFather"
+            return (
+                f"the Bot API at {url} refuses bot_token (HTTP {error.code}):"
+                " set it to the bot's present token, which BotFather shows"
+            )
         return f"the Bot API at {url} answers getMe with HTTP {error.code}"
     except OSError as error:
         reason = getattr(error, "reason", error)
         return f"the Bot API at {url} (bot_api_url) can't be reached: {reason}"
 
 
-def main():
-    broken, unwritable = [], []
+def import_problem():
+    """Why the worker's class can't be imported; None where it can."""
     try:
-        importlib.import_module("app.workers.background_worker").BackgroundWorker
-    except (ImportError, AttributeError) as error:
-        broken.append(f"app.workers.background_worker.BackgroundWorker can't be imported: {error}")
-    for path in PATHS:
-        reason = unwritable_reason(path)
-        if reason:
-            unwritable.append(path)
-            broken.append(f"{path} can't be written: {reason}")
-    problem = token_problem()
-    if problem:
-        broken.append(problem)
-    print(json.dumps({"broken": broken, "unwritable": unwritable}))
+        worker = importlib.import_module("app.workers.background_worker")
+    except ImportError as error:
+        return f"app.workers.background_worker can't be imported: {error}"
+    if not hasattr(worker, "BackgroundWorker"):
+        return "app.workers.background_worker has no class BackgroundWorker"
+    return None
+
+
+def main():
+    problems = [import_problem(), token_problem()]
+    unwritable = {path: unwritable_reason(path) for path in PATHS}
+    problems += [
+        f"{path} can't be written: {reason}" for path, reason in unwritable.items() if reason
+    ]
+    result = {
+        "broken": [problem for problem in problems if problem],
+        "unwritable": [path for path, reason in unwritable.items() if reason],
+    }
+    print(json.dumps(result))
 
 
 main()
