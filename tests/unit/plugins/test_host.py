@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.aisha.bot_stack.plugins.module_utils import _host
 
-# Real rows of /proc/net/tcp and tcp6: 127.0.0.1:5000 and [::]:8081 listen, the last one is a connection.
+# Rows as in /proc/net/tcp and tcp6: 127.0.0.1:5000 and [::]:8081 listen, one is a connection.
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1388 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 31337 1

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleLookupError
-from ansible.plugins.loader import lookup_loader
-from ansible_collections.aisha.bot_stack.plugins.lookup.tree_hash import tree_hash
+from ansible_collections.aisha.bot_stack.plugins.lookup.tree_hash import LookupModule, tree_hash
 
 
 @pytest.fixture
@@ -40,6 +39,5 @@ def test_content_name_and_mode_count(sources: Path) -> None:
 
 
 def test_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
-    lookup = lookup_loader.get("aisha.bot_stack.tree_hash")
-    with pytest.raises(AnsibleLookupError, match="no folder .*missing"):
-        lookup.run([str(tmp_path / "missing")])
+    with pytest.raises(AnsibleLookupError, match=r"no folder .*missing"):
+        LookupModule().run([str(tmp_path / "missing")])
