@@ -43,7 +43,10 @@ def containers(stack: str) -> dict[str, Any]:
 
 def execute(name: str, argv: list[str]) -> dict[str, Any]:
     """Run a command in a container, as the container's own user."""
-    done = CLIENT.containers.get(name).exec_run(argv)
+    try:
+        done = CLIENT.containers.get(name).exec_run(argv)
+    except docker.errors.APIError as error:
+        return {"code": 125, "output": str(error.explanation)}
     return {"code": done.exit_code, "output": done.output.decode(errors="replace")}
 
 

@@ -62,7 +62,8 @@ def test_every_replica_is_ready(target: Target, url: str) -> None:
     calls = []
     for name in replicas:
         networks = target.containers[name]["NetworkSettings"]["Networks"].values()
-        address = next(network["IPAddress"] for network in networks if network["IPAddress"])
+        address = next((n["IPAddress"] for n in networks if n["IPAddress"]), None)
+        assert address, f"{name} does not run"
         calls.append(["request", "GET", f"http://{address}:8080/readyz"])
     answers = dict(zip(replicas, target.call(*calls), strict=True))
     assert {answer["status"] for answer in answers.values()} == {200}, answers
