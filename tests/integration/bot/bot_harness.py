@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import hashlib
 import hmac
@@ -34,6 +35,7 @@ PASSWORD = 'p@ss:/w%rd#1 ?&"é'
 WEBHOOK_SECRET = "hmac-secret-of-the-tests"
 ROOT_KEYS = ("test-root", "test-root-password")
 BUCKET = "aisha-audio"
+TEMPLATE = "template_aisha"
 TOKEN_SECRET = "AAE-secret_part_of_the_token-0123456789"
 
 
@@ -134,6 +136,13 @@ class Process:
         self._file.close()
 
 
+def compiled(target: Path) -> Path:
+    """A copy of the bot with its bytecode, as in the image; the sources stay as they are."""
+    shutil.copytree(BOT / "app", target / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(target, quiet=1)
+    return target
+
+
 class Postgres:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -164,14 +173,18 @@ class Postgres:
             connection.execute(
                 psycopg.sql.SQL("CREATE ROLE aisha LOGIN PASSWORD {}").format(literal)
             )
-            connection.execute("CREATE DATABASE template_aisha OWNER aisha")
+            connection.execute(f"CREATE DATABASE {TEMPLATE} OWNER aisha")
 
     def start(self) -> None:
         command = [self._server, "-D", str(self.folder / "data"), "-p", str(self.port)]
         command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         command += ["-c", f"unix_socket_directories={self.folder}"]
         self.process = Process(command, self.folder.parent / "postgres.log", user=self._user)
-        until("PostgreSQL answers", lambda: self.admin("postgres").close() is None)
+        until("PostgreSQL answers", self._answers)
+
+    def _answers(self) -> bool:
+        self.admin("postgres").close()
+        return True
 
     def stop(self) -> None:
         if self.process is not None:
@@ -334,6 +347,7 @@ class Stack:
     # Everything that takes long in real life, short.
     FAST: ClassVar[dict[str, str]] = {
         "POLL_TIMEOUT": "2",
+        "POLL_BACKOFF_SECONDS": "2",
         "LEASE_SECONDS": "2",
         "SWEEP_SECONDS": "0.5",
         "REQUEUE_SECONDS": "2",
@@ -348,8 +362,11 @@ class Stack:
         redis_server: Redis,
         objects: ObjectServer,
         api: BotApiEmulator,
+        *,
+        code: Path,
+        template: str = "template1",
     ) -> None:
-        self.folder = folder
+        self.folder, self.code = folder, code
         self.postgres, self.redis = postgres, redis_server
         self.objects, self.api = objects, api
         unique = uuid.uuid4().int
@@ -363,8 +380,9 @@ class Stack:
             (folder / name).mkdir(parents=True)
         self.register()
         with postgres.admin("postgres") as connection:
-            query = psycopg.sql.SQL("CREATE DATABASE {} OWNER aisha TEMPLATE template_aisha")
-            connection.execute(query.format(psycopg.sql.Identifier(self.database)))
+            query = psycopg.sql.SQL("CREATE DATABASE {} OWNER aisha TEMPLATE {}")
+            names = map(psycopg.sql.Identifier, (self.database, template))
+            connection.execute(query.format(*names))
         secrets = {
             "bot_token": self.token,
             "database_url": postgres.url(self.database),
@@ -375,14 +393,22 @@ class Stack:
         for name, value in secrets.items():
             (folder / "secrets" / name).write_text(value + "\n", encoding="utf-8")
 
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+        if self.processes:
+            # Shown by pytest for a failed test only.
+            print(self.logs())
+
     # Processes
 
     def env(self, role: str, name: str, **extra: str) -> dict[str, str]:
         folder = self.folder
         return {
             "PATH": os.environ.get("PATH", ""),
-            "PYTHONPATH": str(BOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(self.code),
             "BOT_ROLE": role,
             "INSTANCE_ID": name,
             "BOT_TOKEN_FILE": str(folder / "secrets/bot_token"),
@@ -425,7 +451,7 @@ class Stack:
 
     def health(self, role: str, name: str | None = None, **extra: str) -> tuple[bool, str]:
         done = subprocess.run(
-            [sys.executable, "-I", "-S", str(BOT / "app/core/healthcheck.py")],
+            [sys.executable, "-I", "-S", str(self.code / "app/core/healthcheck.py")],
             env=self.env(role, name or role, **extra),
             capture_output=True,
             text=True,

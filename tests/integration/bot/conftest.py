@@ -1,7 +1,8 @@
-"""Fixtures: the servers once per session, a stack of its own for every test."""
+"""Fixtures: the servers once per session, a bot of its own for every test that disturbs it."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ for folder in (HERE, HERE.parents[2] / "images/bot"):
 
 import bot_harness as harness  # noqa: E402  needs the path above
 
+Servers = tuple[harness.Postgres, harness.Redis, harness.ObjectServer, harness.BotApiEmulator]
+
 
 @pytest.fixture(scope="session")
 def public_folder() -> Iterator[Path]:
@@ -27,26 +30,23 @@ def public_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def servers(
-    public_folder: Path,
-) -> Iterator[tuple[harness.Postgres, harness.Redis, harness.ObjectServer, harness.BotApiEmulator]]:
-    started: list[
-        harness.Postgres | harness.Redis | harness.ObjectServer | harness.BotApiEmulator
-    ] = []
-    try:
+def code(public_folder: Path) -> Path:
+    return harness.compiled(public_folder / "code")
+
+
+@pytest.fixture(scope="session")
+def servers(public_folder: Path) -> Iterator[Servers]:
+    with contextlib.ExitStack() as stack:
         postgres = harness.Postgres(public_folder / "postgres")
-        started.append(postgres)
+        stack.callback(postgres.stop)
         redis_server = harness.Redis(public_folder / "redis")
-        started.append(redis_server)
+        stack.callback(redis_server.stop)
         objects = harness.ObjectServer(public_folder / "objects")
-        started.append(objects)
+        stack.callback(objects.stop)
         objects.make_bucket(harness.BUCKET)
         emulator = harness.BotApiEmulator(public_folder / "emulator")
-        started.append(emulator)
+        stack.callback(emulator.stop)
         yield postgres, redis_server, objects, emulator
-    finally:
-        for server in started:
-            server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -57,35 +57,39 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def empty_stack(
-    tmp_path: Path,
-    servers: tuple[harness.Postgres, harness.Redis, harness.ObjectServer, harness.BotApiEmulator],
-    request: pytest.FixtureRequest,
-) -> Iterator[harness.Stack]:
+def empty_stack(tmp_path: Path, servers: Servers, code: Path) -> Iterator[harness.Stack]:
     """Before its migration."""
-    stack = harness.Stack(tmp_path / "stack", *servers)
-    try:
+    with harness.Stack(tmp_path / "stack", *servers, code=code) as stack:
         yield stack
-    finally:
-        stack.end()
-        if stack.processes:
-            # Shown by pytest for a failed test only.
-            print(stack.logs())
 
 
 @pytest.fixture(scope="session")
-def schema(
-    tmp_path_factory: pytest.TempPathFactory,
-    servers: tuple[harness.Postgres, harness.Redis, harness.ObjectServer, harness.BotApiEmulator],
-) -> None:
-    """Migrates the template that every test's database is copied from."""
-    stack = harness.Stack(tmp_path_factory.mktemp("schema") / "stack", *servers)
-    (stack.folder / "secrets/database_url").write_text(stack.postgres.url("template_aisha"))
-    done = stack.run("migrate", role="primary", name="migrate")
-    stack.end()
-    assert done.returncode == 0, done.stdout + done.stderr
+def schema(tmp_path_factory: pytest.TempPathFactory, servers: Servers, code: Path) -> str:
+    """The database, migrated once, that every test's is copied from."""
+    folder = tmp_path_factory.mktemp("schema") / "stack"
+    with harness.Stack(folder, *servers, code=code) as stack:
+        url = stack.postgres.url(harness.TEMPLATE)
+        (stack.folder / "secrets/database_url").write_text(url)
+        done = stack.run("migrate", role="primary", name="migrate")
+        assert done.returncode == 0, done.stdout + done.stderr
+    return harness.TEMPLATE
 
 
 @pytest.fixture
-def stack(schema: None, empty_stack: harness.Stack) -> harness.Stack:
-    return empty_stack
+def stack(schema: str, tmp_path: Path, servers: Servers, code: Path) -> Iterator[harness.Stack]:
+    with harness.Stack(tmp_path / "stack", *servers, code=code, template=schema) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def running(
+    schema: str, tmp_path_factory: pytest.TempPathFactory, servers: Servers, code: Path
+) -> Iterator[harness.Stack]:
+    """A primary and a worker for all tests of a module that leave everything as it is."""
+    folder = tmp_path_factory.mktemp("running") / "stack"
+    with harness.Stack(folder, *servers, code=code, template=schema) as stack:
+        stack.start("primary")
+        stack.start("worker")
+        stack.wait_healthy("primary")
+        stack.wait_healthy("worker")
+        yield stack

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import obstore
-import pytest
 from bot_harness import (
     BUCKET,
     PASSWORD,
@@ -44,20 +43,24 @@ def slow_ffmpeg(stack: Stack, seconds: int) -> tuple[dict[str, str], Path]:
     return {"PATH": f"{folder}:{stack.env('worker', 'x')['PATH']}"}, marker
 
 
-def test_voice_message_end_to_end(stack: Stack, voice: bytes) -> None:
-    start_both(stack)
-    update_id = stack.push_voice(voice)
+def texts_to(stack: Stack, *chats: int) -> dict[int, str]:
+    answers = [a for a in stack.answers() if int(a["chat_id"]) in chats]
+    assert len(answers) == len({int(a["chat_id"]) for a in answers}), "answered twice"
+    return {int(a["chat_id"]): a["text"] for a in answers}
+
+
+def test_voice_message_end_to_end(running: Stack, voice: bytes) -> None:
+    stack = running
+    update_id = stack.push_voice(voice, chat_id=11)
     row = stack.wait_closed(update_id)
 
     assert row["status"] == "done"
     assert 2900 <= row["duration_ms"] <= 3200
     assert row["object_key"] == f"voice/{stack.bot_id}/{update_id}.ogg"
     assert row["answered_at"] is not None
-    [answer] = stack.answers()
-    assert answer["text"].startswith("Stored: 3.0 s, ")
-    assert answer["text"] == row["answer_text"]
-    assert int(answer["chat_id"]) == 7
-    assert "message_id" in str(answer["reply_parameters"])
+    text = texts_to(stack, 11)[11]
+    assert text.startswith("Stored: 3.0 s, ")
+    assert text == row["answer_text"]
     body = bytes(obstore.get(stack.objects.store(BUCKET), row["object_key"]).bytes())
     assert body[:4] == b"OggS"
     assert len(body) == row["object_size"]
@@ -74,13 +77,33 @@ def test_voice_message_end_to_end(stack: Stack, voice: bytes) -> None:
     assert all(key.startswith(b"aisha:") for key in keys)
 
 
-def test_audio_text_and_unknown_messages_in_one_batch(stack: Stack, tmp_path: Path) -> None:
-    """Waiting before the start, so that they come as one batch; two have a bad shape."""
+def test_broken_audio_and_oversize_are_answered_politely(running: Stack, voice: bytes) -> None:
+    stack = running
+    broken = stack.push_voice(b"this is no audio at all" * 100, chat_id=21)
+    playlist = stack.push_voice(b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", chat_id=22)
+    big = stack.push_voice(voice + b"\0" * (21 * MEBIBYTE), chat_id=23)
+    nothing = stack.push_voice(b"", chat_id=24)
+    rows = [stack.wait_closed(update_id) for update_id in (broken, playlist, big, nothing)]
+    assert {row["status"] for row in rows} == {"failed"}
+    assert {row["object_key"] for row in rows} == {None}
+    texts = texts_to(stack, 21, 22, 23, 24)
+    assert len(texts) == 4
+    assert "broken" in texts[21]
+    assert "broken" in texts[22]
+    assert "too big" in texts[23]
+    assert "20 MB" in texts[23]
+    until("nothing is left behind", lambda: not list((stack.folder / "temp").iterdir()))
+    kept = {path.name for path in (stack.folder / "audio").iterdir()}
+    assert not kept & {f"{stack.bot_id}-{row['update_id']}.ogg" for row in rows}
+
+
+def test_audio_text_and_bad_shapes_in_one_batch(stack: Stack, tmp_path: Path) -> None:
+    """Pushed before the start, so that they come as one batch."""
     music = make_audio(tmp_path / "music.mp3", 65, "-ac", "2", "-b:a", "64k")
     start = stack.push_message(chat_id=1, text="/start")
-    broken_shape = stack.push_message(chat_id=5, date="yesterday", text="/start")
+    bad_date = stack.push_message(chat_id=5, date="yesterday", text="/start")
     audio = stack.push_voice(music, kind="audio", chat_id=2)
-    other = stack.push_message(chat_id=3, sticker={"bad": "shape"}, text="hello")
+    bad_sticker = stack.push_message(chat_id=3, sticker={"bad": "shape"}, text="hello")
     help_ = stack.push_message(chat_id=4, text="/help")
     start_both(stack)
     row = stack.wait_closed(audio)
@@ -89,82 +112,67 @@ def test_audio_text_and_unknown_messages_in_one_batch(stack: Stack, tmp_path: Pa
     assert row["kind"] == "audio"
     assert row["answer_text"].startswith("Stored: 1:05 min, ")
     assert row["source_format"] == "mp3/mp3"
-    assert stack.row(broken_shape) is None
-    assert stack.row(other) is None
+    assert stack.row(bad_date) is None
+    assert stack.row(bad_sticker) is None
     assert stack.stats()["pending"] == 0
-    texts = {int(answer["chat_id"]): answer["text"] for answer in stack.answers()}
+    texts = texts_to(stack, 1, 2, 3, 4, 5)
     assert texts.keys() == {1, 2, 4}
     assert texts[1].startswith("Hello! ")
     assert "20 MB" in texts[4]
     assert stack.logs().count("update skipped") == 2
 
 
-def test_primary_answers_text_without_any_worker(stack: Stack) -> None:
+def test_what_workers_find_when_they_start(stack: Stack, voice: bytes, tmp_path: Path) -> None:
+    """Ten copies of one job for two workers, an answer that is out already, a file that kills.
+
+    The workers have a volume of their own, as on another host: what the primary downloaded is
+    out of their reach.
+    """
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     stack.start("primary")
-    update_id = stack.push_message(text="/help")
-    assert stack.wait_closed(update_id)["status"] == "done"
-    assert len(stack.answers()) == 1
-
-
-def test_broken_audio_and_oversize_are_answered_politely(stack: Stack, voice: bytes) -> None:
-    start_both(stack)
-    broken = stack.push_voice(b"this is no audio at all" * 100, chat_id=1)
-    playlist = stack.push_voice(b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", chat_id=2)
-    big = stack.push_voice(voice + b"\0" * (21 * MEBIBYTE), chat_id=3)
-    silent = stack.push_voice(b"", chat_id=4)
-    rows = {
-        chat: stack.wait_closed(update_id)
-        for chat, update_id in enumerate((broken, playlist, big, silent), start=1)
-    }
-    assert {row["status"] for row in rows.values()} == {"failed"}
-    texts = {int(answer["chat_id"]): answer["text"] for answer in stack.answers()}
-    assert "broken" in texts[1]
-    assert "broken" in texts[2]
-    assert "too big" in texts[3]
-    assert "20 MB" in texts[3]
-    assert len(stack.answers()) == 4
-    assert str(21 * MEBIBYTE)[:2] in rows[3]["error"]
-    assert all(row["object_key"] is None for row in rows.values())
-    until("nothing is left behind", lambda: not list((stack.folder / "temp").iterdir()))
-    assert not list((stack.folder / "audio").iterdir())
-
-
-def test_job_delivered_often_is_done_once(stack: Stack, voice: bytes) -> None:
-    """Ten copies of the job, two workers, at the same time and again after the end."""
-    stack.start("primary")
-    update_id = stack.push_voice(voice)
-    row = until("the row is there", lambda: stack.row(update_id))
+    often, answered, deadly = (stack.push_voice(voice, chat_id=chat) for chat in (1, 2, 3))
     stream = f"{stack.prefix}jobs"
-    [(_, job)] = until("the job is queued", lambda: stack.redis.root.xrange(stream))
-    for _ in range(10):
-        stack.redis.root.xadd(stream, job)
-    stack.start("worker", "worker-1")
-    stack.start("worker", "worker-2")
-    row = stack.wait_closed(update_id)
-    assert row["status"] == "done"
-    for _ in range(5):
+    jobs = until(
+        "the jobs are queued",
+        lambda: (found := stack.redis.root.xrange(stream)) and len(found) == 3 and found,
+    )
+    for _, job in jobs:
+        for _ in range(10):
+            stack.redis.root.xadd(stream, job)
+    known = stack.row(answered)
+    assert known is not None
+    # It was sent, then PostgreSQL was away: Redis is the second witness.
+    stack.redis.root.set(f"{stack.prefix}answered:{known['job']}", 4711)
+    stack.query(
+        "UPDATE messages SET crashes = 2, lease_until = now(), due_at = now() WHERE update_id = %s",
+        deadly,
+    )
+    for name in ("worker-1", "worker-2"):
+        stack.start("worker", name, TEMP_DIR=str(elsewhere))
+    rows = {update_id: stack.wait_closed(update_id) for update_id in (often, answered, deadly)}
+    for _, job in jobs:
         stack.redis.root.xadd(stream, job)
     until("all jobs are acknowledged", lambda: stack.redis.root.xlen(stream) == 0)
-    again = stack.row(update_id)
-    assert again is not None
-    assert again["attempts"] == 1
-    assert again["updated_at"] == row["updated_at"]
-    assert len(stack.answers()) == 1
+
+    assert rows[often]["status"] == "done"
+    for update_id, row in rows.items():
+        again = stack.row(update_id)
+        assert again is not None
+        assert again["attempts"] == 1
+        assert again["updated_at"] == row["updated_at"]
+    assert rows[answered]["status"] == "done"
+    assert rows[answered]["answer_message_id"] == 4711
+    assert rows[deadly]["status"] == "failed"
+    assert "vanished 3 times" in rows[deadly]["error"]
+    texts = texts_to(stack, 1, 2, 3)
+    assert texts.keys() == {1, 3}
+    assert "another format" in texts[3]
     objects = stack.objects.store(BUCKET).list(f"voice/{stack.bot_id}/").collect()
-    assert [entry["path"] for entry in objects] == [row["object_key"]]
-
-
-def test_answer_that_redis_remembers_is_not_sent_again(stack: Stack, voice: bytes) -> None:
-    """The answer went out, then PostgreSQL was away: Redis is the second witness."""
-    stack.start("primary")
-    update_id = stack.push_voice(voice)
-    row = until("the row is there", lambda: stack.row(update_id))
-    stack.redis.root.set(f"{stack.prefix}answered:{row['job']}", 4711)
-    stack.start("worker")
-    row = stack.wait_closed(update_id)
-    assert row["status"] == "done"
-    assert row["answer_message_id"] == 4711
-    assert stack.answers() == []
+    assert {entry["path"] for entry in objects} == {
+        rows[update_id]["object_key"] for update_id in (often, answered)
+    }
+    assert not list(elsewhere.iterdir())
 
 
 def test_worker_killed_in_the_middle_of_a_job(stack: Stack, voice: bytes) -> None:
@@ -197,22 +205,6 @@ def test_worker_stopped_in_the_middle_hands_its_job_over(stack: Stack, voice: by
     row = stack.wait_closed(update_id)
     assert (row["status"], row["crashes"]) == ("done", 0)
     assert len(stack.answers()) == 1
-
-
-def test_file_that_always_kills_its_worker_is_given_up(stack: Stack, voice: bytes) -> None:
-    stack.start("primary")
-    update_id = stack.push_voice(voice)
-    until("the row is there", lambda: stack.row(update_id))
-    stack.query(
-        "UPDATE messages SET crashes = 2, lease_until = now(), due_at = now() WHERE update_id = %s",
-        update_id,
-    )
-    stack.start("worker")
-    row = stack.wait_closed(update_id)
-    assert row["status"] == "failed"
-    assert "vanished 3 times" in row["error"]
-    [answer] = stack.answers()
-    assert "another format" in answer["text"]
 
 
 def test_redis_lost_with_all_it_knew(stack: Stack, voice: bytes) -> None:
@@ -268,14 +260,3 @@ def test_wrong_keys_for_the_object_storage_are_named(stack: Stack, voice: bytes)
     worker = stack.start("worker")
     until("it is said", lambda: "S3_SECRET_KEY_FILE" in worker.text)
     assert "not the right key" not in worker.text
-
-
-@pytest.mark.parametrize("lost", ["temp file", "nothing"])
-def test_worker_on_another_host(stack: Stack, voice: bytes, lost: str, tmp_path: Path) -> None:
-    """Named volumes are local to a host: what the primary downloaded may be out of reach."""
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    stack.start("primary")
-    stack.start("worker", **({"TEMP_DIR": str(elsewhere)} if lost == "temp file" else {}))
-    assert stack.wait_closed(stack.push_voice(voice))["status"] == "done"
-    assert not list(elsewhere.iterdir())

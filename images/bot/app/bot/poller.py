@@ -23,8 +23,9 @@ CHECK = "getUpdates"
 # The first poll returns soon, so that a new primary is soon known to work.
 FIRST_TIMEOUT = 1
 MAX_ATTEMPTS = 5
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 4.0
 CONFIRM_SECONDS = 5
+LATER: tuple[type[Exception], ...] = (*TRANSIENT, Again)
 
 Feed = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -52,14 +53,14 @@ class Poller:
         stop: asyncio.Event,
         *,
         poll_timeout: int,
-        backoff: Backoff | None = None,
+        backoff: Backoff,
     ) -> None:
         self._api = api
         self._feed = feed
         self._heartbeat = heartbeat
         self._stop = stop
         self._timeout = poll_timeout
-        self._backoff = backoff or Backoff(1.0, 15.0)
+        self._backoff = backoff
         self._offset = 0
         self._asked = 0
         self._conflicts = 0
@@ -173,7 +174,7 @@ class Poller:
             except BadUpdate as error:
                 log.error("update skipped: bad shape", update_id=update_id, error=str(error))
                 return True
-            except (*TRANSIENT, Again) as error:
+            except LATER as error:
                 delay = backoff.next()
                 text = describe(error)
                 log.warning(

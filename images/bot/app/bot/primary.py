@@ -88,7 +88,14 @@ async def run_primary(settings: Settings, heartbeat: Heartbeat, stop: asyncio.Ev
             await handle(raw)
 
         # No deleteWebhook: a webhook that is set is somebody's decision, and its conflict tells.
-        poller = Poller(api, feed, heartbeat, stop, poll_timeout=settings.poll_timeout)
+        poller = Poller(
+            api,
+            feed,
+            heartbeat,
+            stop,
+            poll_timeout=settings.poll_timeout,
+            backoff=Backoff(1.0, settings.poll_backoff_seconds),
+        )
         log.info("primary is ready", poll_timeout=settings.poll_timeout)
         await poller.run()
         if loading.done():

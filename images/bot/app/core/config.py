@@ -111,6 +111,7 @@ class Settings(BaseSettings):
     heartbeat_file: Path = Path("/tmp/aisha-heartbeat.json")  # noqa: S108 - a tmpfs of ours
 
     poll_timeout: int = Field(default=10, ge=1, le=50)
+    poll_backoff_seconds: float = Field(default=15, ge=0.5, le=60)
     max_file_bytes: int = Field(default=20 * 1024 * 1024, ge=1)
     max_audio_seconds: int = Field(default=4 * 3600, ge=1)
     transcode_seconds: int = Field(default=120, ge=1, le=3600)

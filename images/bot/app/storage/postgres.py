@@ -46,7 +46,7 @@ def make_pool(url: str, instance: str, size: int) -> Pool:
         },
         min_size=1,
         max_size=size,
-        timeout=5,
+        timeout=3,
         # Attempts within one reconnect get rarer up to this time; then they start anew.
         reconnect_timeout=5,
         max_lifetime=1800,

@@ -1,5 +1,6 @@
 """The bucket that holds the finished audio."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,6 @@ from obstore.store import S3Store
 
 from app.core.config import Settings
 from app.core.errors import Again
-
-PROBE_SECONDS = 5
 
 
 def object_key(bot_id: int, update_id: int) -> str:
@@ -76,11 +75,12 @@ class ObjectStore:
             raise self._again("put", error) from None
 
     def _again(self, operation: str, error: Exception) -> Again:
-        hint = ""
-        if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-            hint = " (check S3_ACCESS_KEY, S3_SECRET_KEY_FILE and the user's policy)"
-        elif isinstance(error, NotFoundError):
-            hint = f" (is there a bucket {self._bucket}? check S3_BUCKET)"
         # obstore appends a debug dump of many lines.
         text = str(error).split("\n\nDebug source", 1)[0]
+        hint = ""
+        denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
+        if denied or re.search(r"status code: 40[13]\b", text):
+            hint = " (check S3_ACCESS_KEY, S3_SECRET_KEY_FILE and the user's policy)"
+        elif isinstance(error, NotFoundError) or "NoSuchBucket" in text:
+            hint = f" (is there a bucket {self._bucket}? check S3_BUCKET)"
         return Again(f"object storage: {operation} failed{hint}: {' '.join(text.split())[:300]}")

@@ -23,22 +23,30 @@ from app.webhook.signature import problem_with
 from app.workers.broker import JobQueue, make_broker
 
 BODY_LIMIT = 1024 * 1024
+DRAIN = 8
 SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 DELIVERY = re.compile(r"[\x21-\x7e]{1,200}")
 READY_SECONDS = 2.0
 
 
 async def read_body(request: Request, limit: int) -> bytes | None:
-    """The raw body, or None when it is over the limit, however it was announced."""
+    """The raw body, or None when it is over the limit, however it was announced.
+
+    A little more than the limit is read and thrown away: a caller who is still sending would see
+    a broken connection, not our answer.
+    """
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
+    if length.isdigit() and int(length) > DRAIN * limit:
         return None
     body = bytearray()
+    size = 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
+        size += len(chunk)
+        if size <= limit:
+            body += chunk
+        elif size > DRAIN * limit:
             return None
-    return bytes(body)
+    return bytes(body) if size <= limit else None
 
 
 class WebhookApi:

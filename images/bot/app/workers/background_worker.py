@@ -83,7 +83,7 @@ class BackgroundWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         settings = self._settings
-        self._heartbeat.expect("queue", 15, "read of the job queue in Redis")
+        self._heartbeat.expect("queue", 10, "read of the job queue in Redis")
         sweep_age = max(20.0, settings.sweep_seconds * 3)
         self._heartbeat.expect("database", sweep_age, "PostgreSQL query")
         self._heartbeat.expect("store", STORE_SECONDS * 3, "answer of the object storage")
