@@ -62,9 +62,7 @@ def taken_ports(wanted, listening, containers):
             continue
         for address, number in listening:
             same_address = (
-                address == want["address"]
-                or address in everywhere
-                or want["address"] in everywhere
+                address == want["address"] or address in everywhere or want["address"] in everywhere
             )
             if number == port and same_address:
                 taken.append(dict(want, by=_publisher(port, containers)))

@@ -1,0 +1,149 @@
+"""Bad input: one clear sentence that names the setting and the way out, before any change.
+
+Every run is in check mode, so that a check that fails to refuse changes nothing on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+GOOD_TOKEN = "7000000002:" + "Aa1" * 12
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    """A copy of inventory/local, with secrets of its own."""
+    copied = shutil.copytree(
+        ROOT / "inventory" / "local", tmp_path / "local", ignore=shutil.ignore_patterns(".secrets")
+    )
+    return Path(copied)
+
+
+def refused(inventory: Path, **settings: Any) -> str:
+    """What site.yml prints when it refuses the settings, in one line; nothing may have changed."""
+    done = subprocess.run(
+        [
+            "ansible-playbook",
+            "site.yml",
+            "--check",
+            "-i",
+            str(inventory),
+            "-e",
+            json.dumps(settings),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode != 0, f"site.yml did not refuse {settings}:\n{output}"
+    assert "changed=0" in output, f"something was changed before the refusal:\n{output}"
+    return re.sub(r"\s+", " ", output)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"bot_token": ""}, "bot_token is empty. Set it in the inventory's secrets"),
+        ({"bot_token": "123"}, "bot_token is no token of a bot"),
+        (
+            {"bot_token": "7000000002:CHANGE_ME_CHANGE_ME_CHANGE_ME_CHANGE"},
+            "still a placeholder. Set it in the inventory's secrets to what BotFather gave you",
+        ),
+        ({"registry_password": "CHANGE_ME_CHANGE_ME"}, "registry_password is empty, shorter than"),
+        ({"secret_postgres_bot": "changeme-changeme"}, "The password of aisha in postgres_users"),
+        ({"secret_redis_bot": "short"}, "The password of aisha in redis_users is shorter than 16"),
+        ({"secret_minio_bot": "placeholder-of-a-key"}, "The secret_key of aisha in minio_users"),
+        ({"images_names": ["nonsense"]}, "images_names has nonsense, which is no image of this"),
+        ({"bot_image": "example.com/bot:latest"}, "An image is not named by its digest"),
+        ({"bot_workers": "many"}, "bot_workers"),
+        ({"bot_holder": "nobody"}, "bot_holder is nobody, which is no host of the group bot"),
+        (
+            {"docker_host_min_free_mb": 999_999_999},
+            "docker_host_min_free_mb asks for 999999999. Free some",
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_a_bad_setting_is_named(inventory: Path, settings: dict[str, Any], sentence: str) -> None:
+    assert sentence in refused(inventory, **settings)
+
+
+def test_a_refusal_shows_no_secret(inventory: Path) -> None:
+    output = refused(inventory, bot_token=GOOD_TOKEN, registry_password="CHANGE_ME_" + "Bb2" * 9)
+    assert "Aa1Aa1" not in output
+    assert "Bb2Bb2" not in output
+
+
+def test_two_hosts_declared_as_holder(inventory: Path) -> None:
+    (inventory / "hosts.yml").write_text(
+        """---
+all:
+  vars:
+    ansible_connection: local
+    ansible_python_interpreter: "{{ ansible_playbook_python }}"
+    docker_host_manage_python: false
+  children:
+    registry: {hosts: {one: {}}}
+    bot:
+      hosts:
+        one: {bot_holder: one}
+        two: {bot_holder: two}
+""",
+        encoding="utf-8",
+    )
+    output = refused(inventory)
+    assert "Several hosts are declared as holder: one, two. Only one may poll." in output
+
+
+def test_a_port_that_somebody_has(inventory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        output = refused(inventory, bot_publish_port=port)
+    assert f"port 127.0.0.1:{port} is taken by another process or container" in output
+    assert "set bot_publish_port to a free port" in output
+
+
+def test_an_engine_that_does_not_answer(inventory: Path, tmp_path: Path) -> None:
+    output = refused(inventory, docker_host_engine=f"unix://{tmp_path}/no.sock")
+    assert "no Docker Engine answers" in output
+    assert "Start it (systemctl start docker), or set docker_host_install_engine" in output
+
+
+def test_make_names_an_engine_that_does_not_answer(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / "engine"],
+        env=os.environ | {"DOCKER_HOST": f"unix://{tmp_path}/no.sock"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "no Docker Engine answers at DOCKER_HOST=unix://" in done.stderr
+
+
+def test_make_names_a_python_that_is_too_old() -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / "find-python"],
+        env=os.environ | {"PYTHON": "/bin/false"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "PYTHON=/bin/false is not a Python 3.12 to 3.14" in done.stderr
