@@ -96,6 +96,11 @@ class Target:
             name for name, c in self.containers.items() if c["Config"]["Labels"].get(label) in roles
         )
 
+    def one(self, role: str) -> str:
+        names = self.names(role)
+        assert len(names) == 1, f"not one container with the role {role} on this host: {names}"
+        return names[0]
+
     def expected(self) -> set[str]:
         """The containers that the inventory asks for on this host."""
         v = self.variables

@@ -15,6 +15,7 @@ BOT = ("primary", "worker", "webhook")
 def test_storage_is_written_and_read_as_the_real_user(target: Target) -> None:
     name, text = f"verify-{uuid.uuid4().hex}", uuid.uuid4().hex
     containers = target.names(*BOT)
+    assert containers, "no container of the bot is on this host"
     target.used.update(containers)
     write, read, remove = (
         target.program("volume.py", action, name, text) for action in ("write", "read", "remove")
@@ -40,7 +41,8 @@ def test_storage_outlives_the_container(target: Target) -> None:
     """A new container of the same image, user and volumes stands for the re-created one, without
     network and secrets: so nothing that runs is touched."""
     name, text = f"verify-{uuid.uuid4().hex}", uuid.uuid4().hex
-    container = target.names(*BOT)[0]
+    container = next(iter(target.names(*BOT)), "")
+    assert container, "no container of the bot is on this host"
     target.used.add(container)
     written, read = target.call(
         ["execute", container, target.program("volume.py", "write", name, text)],

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.group("bot_api_emulator")
 
 def test_exactly_one_process_polls(target: Target) -> None:
     """Over a window with two new polls, which take up to 50 s each where a bot asks for that."""
-    (emulator,) = target.names("bot_api")
+    emulator = target.one("bot_api")
     target.used.update([emulator, *target.names("primary")])
     url = f"{target.published(emulator, 8081)}/control/bots/{target.variables['bot_id']}/stats"
     ((before, after),) = target.call(["watch", url, 2, 105])

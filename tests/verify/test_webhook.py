@@ -17,8 +17,7 @@ def url(target: Target) -> str:
     if not int(target.variables["bot_webhook_replicas"]):
         pytest.skip("bot_webhook_replicas is 0")
     target.used.update(target.names("front", "webhook"))
-    (front,) = target.names("front")
-    return f"{target.published(front, 8080)}/callbacks/verify"
+    return f"{target.published(target.one('front'), 8080)}/callbacks/verify"
 
 
 def signed(target: Target, body: str, *ages: int) -> list[dict[str, str]]:
