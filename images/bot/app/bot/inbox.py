@@ -13,7 +13,8 @@ from app.storage.repository import NewMessage, Repository
 from app.workers.broker import JobQueue
 from app.workers.jobs import Jobs
 
-AT_A_TIME = 8
+DOWNLOADS = 8
+ANSWERS = 4
 # After this the sweeper takes a new row for forgotten.
 DUE_SECONDS = 20.0
 DOWNLOAD_SECONDS = 15.0
@@ -41,7 +42,8 @@ class Inbox:
         self._queue = queue
         self._files = files
         self._jobs = jobs
-        self._places = asyncio.Semaphore(AT_A_TIME)
+        self._downloads = asyncio.Semaphore(DOWNLOADS)
+        self._answers = asyncio.Semaphore(ANSWERS)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def accept(self, new: NewMessage) -> None:
@@ -63,10 +65,11 @@ class Inbox:
     async def _go_on(self, new: NewMessage, row_id: int) -> None:
         try:
             if new.answer_text is not None:
-                await self._jobs.process_message(row_id)
+                async with self._answers:
+                    await self._jobs.process_message(row_id)
                 return
-            if not self._places.locked():
-                async with self._places:
+            if not self._downloads.locked():
+                async with self._downloads:
                     await self._fetch(new)
             await self._queue.put("messages", row_id)
         except Again as error:

@@ -14,7 +14,7 @@ from app.core.errors import ConfigError
 
 Role = Literal["primary", "worker", "webhook", "migrate"]
 
-PLACEHOLDER = re.compile(r"change[_-]?me|placeholder|<[^>]*>", re.IGNORECASE)
+PLACEHOLDER = re.compile(r"change[_-]?me|placeholder|^<.*>$", re.IGNORECASE)
 
 # Setting -> roles that can't run without it.
 REQUIRED: dict[str, tuple[Role, ...]] = {
@@ -175,7 +175,7 @@ def _read_secrets(problems: list[str]) -> dict[str, Any]:
         if not path:
             continue
         try:
-            text = Path(path).read_text(encoding="utf-8").strip()
+            text = Path(path).read_text(encoding="utf-8").strip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             problems.append(

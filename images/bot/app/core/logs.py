@@ -24,7 +24,17 @@ class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._redactor(super().format(record))
+        # One line for all handlers: with its own time stamp each, they could not be compared.
+        line: str | None = getattr(record, "redacted_line", None)
+        if line is None:
+            line = self._redactor(super().format(record))
+            record.redacted_line = line
+        return line
+
+
+def _readable_order(_: Any, __: str, event: EventDict) -> EventDict:
+    first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
+    return {**first, **event}
 
 
 class _RotatingFile(logging.handlers.RotatingFileHandler):
@@ -57,7 +67,7 @@ def setup_logging(
         foreign_pre_chain=[*shared[:3], structlog.stdlib.ExtraAdder(), *shared[4:]],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.EventRenamer("event"),
+            _readable_order,
             structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
         ],
     )

@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
 # A bot token whose secret part this process may not know; %3A is the colon in a URL.
-TOKEN = re.compile(r"\b([1-9][0-9]{4,14})(:|%3[Aa])([A-Za-z0-9_-]{30,64})(?![A-Za-z0-9_-])")
+TOKEN = re.compile(r"(?<![0-9])([1-9][0-9]{4,14})(:|%3[Aa])([A-Za-z0-9_-]{30,64})(?![A-Za-z0-9_-])")
 PASSWORD_IN_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@\"']*):([^\s/@\"']+)@")
 SHORTEST = 4
 

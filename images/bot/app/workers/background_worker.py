@@ -7,9 +7,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from taskiq.acks import AcknowledgeType
-from taskiq.receiver import Receiver
-
 from app.bot.client import BotApi
 from app.core.backoff import sleep_or
 from app.core.config import Settings
@@ -21,7 +18,7 @@ from app.storage.files import FileStore
 from app.storage.postgres import TRANSIENT, describe, make_pool
 from app.storage.repository import TABLES, Repository
 from app.storage.s3 import ObjectStore
-from app.workers.broker import TASKS, JobQueue, Witness, make_broker
+from app.workers.broker import TASKS, JobQueue, Witness, make_broker, make_receiver
 from app.workers.jobs import Jobs
 
 SWEEP_LIMIT = 100
@@ -91,13 +88,7 @@ class BackgroundWorker:
         await self._pool.open(wait=False)
         await self._broker.startup()
         finish = asyncio.Event()
-        receiver = Receiver(
-            self._broker,
-            max_async_tasks=settings.worker_concurrency,
-            ack_type=AcknowledgeType.WHEN_EXECUTED,
-            run_startup=False,
-            wait_tasks_timeout=settings.stop_seconds,
-        )
+        receiver = make_receiver(self._broker, settings)
         helpers = [
             asyncio.create_task(self._sweep(stop)),
             asyncio.create_task(self._tidy(stop)),

@@ -23,7 +23,9 @@ from app.storage.repository import Table
 # sixth of the start of a primary or worker, which have no use for it.
 _fastapi = sys.modules.setdefault("fastapi", None)  # type: ignore[arg-type]
 from taskiq import AckableMessage, AsyncBroker  # noqa: E402
+from taskiq.acks import AcknowledgeType  # noqa: E402
 from taskiq.kicker import AsyncKicker  # noqa: E402
+from taskiq.receiver import Receiver  # noqa: E402
 from taskiq_redis import RedisStreamBroker  # noqa: E402
 
 if _fastapi is None:
@@ -158,6 +160,17 @@ def make_broker(
         timeout=5,
         retry=Retry(ConstantBackoff(0.2), 1),
         client_name=settings.instance_id.replace(" ", "-"),
+    )
+
+
+def make_receiver(broker: StreamBroker, settings: Settings) -> Receiver:
+    return Receiver(
+        broker,
+        max_async_tasks=settings.worker_concurrency,
+        # A worker that dies leaves its jobs unacknowledged.
+        ack_type=AcknowledgeType.WHEN_EXECUTED,
+        run_startup=False,
+        wait_tasks_timeout=settings.stop_seconds,
     )
 
 

@@ -1,0 +1,40 @@
+"""The bot's package lies in its image's folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+BOT = Path(__file__).resolve().parents[3] / "images/bot"
+if str(BOT) not in sys.path:
+    sys.path.insert(0, str(BOT))
+
+GOOD = {
+    "BOT_ROLE": "worker",
+    "INSTANCE_ID": "aisha-worker-1",
+    "BOT_API_URL": "http://aisha-bot-api:8081/",
+    "S3_ENDPOINT_URL": "http://aisha-minio:9000",
+    "S3_BUCKET": "aisha-audio",
+    "S3_ACCESS_KEY": "aisha",
+}
+SECRETS = {
+    "BOT_TOKEN": "123456789:AAEsecret_secret-secret_secret-1234",
+    "DATABASE_URL": "postgresql://aisha:p%40ss%2Fword@aisha-postgres:5432/aisha",
+    "REDIS_URL": "redis://aisha:redis-password@aisha-redis:6379/0",
+    "S3_SECRET_KEY": "s3-secret-key-value",
+    "WEBHOOK_SECRET": "webhook-secret-value",
+}
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All settings right; gives the folder of the secrets' files."""
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    for name, value in SECRETS.items():
+        path = tmp_path / name.lower()
+        path.write_text(value + "\n")
+        monkeypatch.setenv(f"{name}_FILE", str(path))
+    return tmp_path

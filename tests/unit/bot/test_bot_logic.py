@@ -1,0 +1,171 @@
+"""Pure decisions: signatures, health ages, texts, retries, what may be confirmed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app.bot.client import ApiError, ApiUnreachable, explain, parse
+from app.bot.poller import handled_prefix
+from app.core.backoff import Backoff
+from app.core.health import Heartbeat
+from app.core.healthcheck import judge
+from app.storage.s3 import object_key
+from app.webhook.signature import problem_with, sign
+from app.workers.jobs import notification, retry_delay
+from app.workers.texts import duration_text, size_text
+
+NOW = 1_800_000_000.0
+STAMP = "1800000000"
+
+
+def test_signature() -> None:
+    body = b'{"a": "\xc3\xa9"}'
+    good = sign("secret", STAMP, body)
+    assert problem_with("secret", STAMP, good, body, NOW) is None
+    assert problem_with("secret", STAMP, good.upper(), body, NOW) is None
+    assert problem_with("secret", STAMP, good, body, NOW + 300) is None
+    assert problem_with("secret", STAMP, good, body, NOW - 300) is None
+    for refused in (
+        problem_with("secret", STAMP, good, body, NOW + 301),
+        problem_with("secret", STAMP, good, body, NOW - 301),
+        problem_with("other", STAMP, good, body, NOW),
+        problem_with("secret", "1800000001", good, body, NOW),
+        problem_with("secret", STAMP, good, body + b" ", NOW),
+        problem_with("secret", STAMP, good.removeprefix("sha256="), body, NOW),
+        problem_with("secret", STAMP, None, body, NOW),
+        problem_with("secret", None, good, body, NOW),
+        problem_with("secret", "", good, body, NOW),
+        problem_with("secret", "\uff11\uff18", good, body, NOW),
+        problem_with("secret", "1_8", good, body, NOW),
+        problem_with("secret", "-5", good, body, NOW),
+        problem_with("secret", "9" * 5000, good, body, NOW),
+        problem_with("secret", STAMP, "sha256=é\udcff", body, NOW),
+    ):
+        assert refused is not None
+
+
+def heartbeat(tmp_path: Path, clock: list[float]) -> tuple[Heartbeat, Path]:
+    path = tmp_path / "heartbeat.json"
+    beat = Heartbeat(path, role="primary", instance="p", clock=lambda: clock[0])
+    return beat, path
+
+
+def test_health_is_the_age_of_the_last_success(tmp_path: Path) -> None:
+    clock = [1000.0]
+    beat, path = heartbeat(tmp_path, clock)
+
+    def verdict() -> tuple[bool, str]:
+        data: dict[str, Any] = json.loads(path.read_text())
+        return judge(data, clock[0])
+
+    beat.expect("getUpdates", 25, "successful getUpdates")
+    clock[0] += 3
+    assert verdict() == (False, "unhealthy: no successful getUpdates yet (3 s after the start)")
+    beat.beat("getUpdates")
+    clock[0] += 25
+    assert verdict()[0]
+    beat.fail("getUpdates", "Conflict: terminated (409)")
+    assert verdict()[0], "one failure is not yet illness"
+    clock[0] += 1
+    good, text = verdict()
+    assert not good
+    assert text == (
+        "unhealthy: the last successful getUpdates was 26 s ago (limit 25 s), "
+        "last error: Conflict: terminated (409)"
+    )
+    beat.beat("getUpdates")
+    assert verdict() == (True, "healthy: successful getUpdates 0 s ago")
+
+
+def test_every_check_must_be_fresh(tmp_path: Path) -> None:
+    clock = [0.0]
+    beat, path = heartbeat(tmp_path, clock)
+    beat.expect("queue", 10, "read")
+    beat.expect("database", 20, "query")
+    beat.beat("queue")
+    beat.beat("database")
+    clock[0] = 15
+    good, text = judge(json.loads(path.read_text()), clock[0])
+    assert not good
+    assert "read" in text
+    assert "query" not in text
+    assert judge({}, 0) == (False, "unhealthy: the process has not begun its work yet")
+
+
+def test_heartbeat_survives_a_full_disk(tmp_path: Path) -> None:
+    beat = Heartbeat(tmp_path / "gone" / "heartbeat", role="worker", instance="w")
+    beat.expect("queue", 10, "read")
+    beat.beat("queue")
+
+
+@pytest.mark.parametrize(
+    ("ids", "done", "last"),
+    [
+        ([], set(), None),
+        ([5, 6, 7], {5, 6, 7}, 7),
+        ([5, 6, 7], {5, 7}, 5),
+        ([5, 6, 7], {6, 7}, None),
+        ([5, 9], {5, 9}, 9),
+    ],
+)
+def test_only_an_unbroken_prefix_may_be_confirmed(
+    ids: list[int], done: set[int], last: int | None
+) -> None:
+    assert handled_prefix(ids, done) == last
+
+
+def test_answers_of_the_bot_api() -> None:
+    assert parse(200, b'{"ok": true, "result": [1]}') == [1]
+    with pytest.raises(ApiError) as caught:
+        parse(
+            429, b'{"ok":false,"error_code":429,"description":"x","parameters":{"retry_after":7}}'
+        )
+    assert (caught.value.code, caught.value.retry_after) == (429, 7.0)
+    with pytest.raises(ApiError) as caught:
+        parse(401, b'{"ok":false,"error_code":401,"description":"Unauthorized"}')
+    assert "BOT_TOKEN_FILE" in explain(caught.value)
+    for body in (b"", b"<html>", b"[]", b'{"result": 1}', b'{"ok": "yes"}', b"[" * 100_000):
+        with pytest.raises(ApiUnreachable):
+            parse(502, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        (b'{"chat_id": 5, "text": "hi"}', (5, "hi")),
+        (b'{"chat_id": -100123, "text": "hi", "more": 1}', (-100123, "hi")),
+        (b'{"chat_id": 5, "text": "' + b"x" * 5000 + b'"}', (5, "x" * 4096)),
+        (b'{"chat_id": "5", "text": "hi"}', None),
+        (b'{"chat_id": true, "text": "hi"}', None),
+        (b'{"chat_id": 5, "text": " "}', None),
+        (b'{"chat_id": 99999999999999999999, "text": "hi"}', None),
+        (b'{"chat_id": 5}', None),
+        (b"[]", None),
+        (b"\xff\x00", None),
+        (b"[" * 100_000, None),
+    ],
+)
+def test_callbacks_that_ask_to_tell_somebody(body: bytes, wanted: tuple[int, str] | None) -> None:
+    assert notification(body) == wanted
+
+
+def test_small_things() -> None:
+    assert [retry_delay(n) for n in (0, 1, 2, 5, 7, 1000)] == [1, 1, 2, 16, 60, 60]
+    assert [duration_text(ms) for ms in (0, 3040, 59_949, 60_000, 65_400, 3_723_000)] == [
+        "0.0 s",
+        "3.0 s",
+        "59.9 s",
+        "1:00 min",
+        "1:05 min",
+        "1:02:03",
+    ]
+    assert [size_text(n) for n in (12, 2048, 5 * 1024 * 1024)] == ["12 bytes", "2.0 KB", "5.0 MB"]
+    assert object_key(1, 2) == object_key(1, 2) == "voice/1/2.ogg"
+    backoff = Backoff(1, 8)
+    delays = [backoff.next() for _ in range(6)]
+    assert delays[0] < 1.2
+    assert all(delay < 9 for delay in delays)
+    assert delays[-1] > 7
