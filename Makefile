@@ -37,7 +37,7 @@ logs: environment ## Show the last lines of every container (LINES=50, TARGET=pr
 	@ansible-playbook playbooks/logs.yml -i $(INVENTORY) -e lines=$(LINES) -e target=$(TARGET)
 
 verify: environment-dev ## Run the Testinfra suite on the running stack (INVENTORY=…)
-	pytest tests/verify --hosts=ansible://all --ansible-inventory=$(INVENTORY) --force-ansible
+	pytest tests/verify --hosts=ansible://all --ansible-inventory=$(INVENTORY)
 
 restart: environment ## Restart, in the right order (TARGET=primary|workers|webhook|postgres|redis|minio|registry|all)
 	ansible-playbook playbooks/restart.yml -i $(INVENTORY) -e target=$(TARGET)

@@ -11,7 +11,7 @@ short_description: Hashes the files of a folder on the controller
 version_added: 0.1.0
 description:
   - Gives one SHA-256 in hexadecimal for each folder, over the relative name, the executable bit and the content of each file in it.
-  - Two checkouts of the same sources give the same hash. What a program leaves beside the sources (C(__pycache__), C(build-ca.crt)) does not count.
+  - Two checkouts of the same sources give the same hash. What a program leaves beside the sources (caches of Python tools, C(build-ca.crt)) does not count.
 author: The aisha.bot_stack team (@aisha)
 options:
   _terms:
@@ -41,7 +41,7 @@ from pathlib import Path
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-LEFTOVERS = {"__pycache__", "build-ca.crt"}
+LEFTOVERS = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "build-ca.crt"}
 
 
 def tree_hash(folder):

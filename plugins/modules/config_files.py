@@ -1,0 +1,224 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the aisha.bot_stack team
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes the configuration files of one container in one call."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: config_files
+short_description: Writes the configuration and secret files of one container
+version_added: 0.1.0
+description:
+  - Makes a folder and writes all files of it in one call, and gives one checksum of them, so that a container can be re-created when any
+    of them changes.
+  - Files that are not named are removed from the folder. A file is replaced at once, never half written.
+  - Works in check mode on a host that does not have the folder yet.
+author: The aisha.bot_stack team (@aisha)
+options:
+  path:
+    description: The folder. Its parents are made with mode 0755.
+    type: path
+    required: true
+  files:
+    description: All files of the folder.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the file, without a folder.
+        type: str
+        required: true
+      content:
+        description: Its content. Never logged and never in a diff.
+        type: str
+        required: true
+  group:
+    description: Numeric group that may read the files, that of the container's user. The owner is root.
+    type: int
+    required: true
+  salt:
+    description: Any text that is not secret. The same files with another salt have another checksum.
+    type: str
+    default: ""
+  state:
+    description: Whether the folder exists.
+    type: str
+    choices: [present, absent]
+    default: present
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed, when in diff mode.
+    support: partial
+    details: Names the files that differ, never their content.
+"""
+
+EXAMPLES = r"""
+- name: Write the secrets of the bot
+  aisha.bot_stack.config_files:
+    path: /etc/aisha/bot/secrets
+    group: 10001
+    salt: aisha
+    files:
+      - {name: bot_token, content: "{{ bot_token }}"}
+  register: bot_secrets
+"""
+
+RETURN = r"""
+checksum:
+  description: SHA-256 of salt, names and contents, in hexadecimal.
+  returned: success
+  type: str
+written:
+  description: Names of the files that were written, or would be.
+  returned: success
+  type: list
+  elements: str
+removed:
+  description: Names of the files that were removed, or would be.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.text.converters import to_bytes
+
+FOLDER_MODE = 0o750
+FILE_MODE = 0o640
+
+
+def checksum(files, salt):
+    """SHA-256 of salt, names and contents; lengths keep one file's end from being another's start."""
+    total = hashlib.sha256(to_bytes(salt))
+    for name in sorted(files):
+        total.update(b"\0%d:%s\0%d:" % (len(to_bytes(name)), to_bytes(name), len(files[name])))
+        total.update(files[name])
+    return total.hexdigest()
+
+
+def owned(path, mode, group):
+    """Whether a path has this mode, root as owner and this group."""
+    status = os.lstat(path)
+    return (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (mode, 0, group)
+
+
+def same(path, content, group):
+    """Whether a file has this content, mode and group already."""
+    try:
+        with open(path, "rb") as file:
+            return file.read() == content and owned(path, FILE_MODE, group)
+    except FileNotFoundError:
+        return False
+
+
+def write(path, content, group):
+    """Replaces a file at once; it is never readable by others, and never half there."""
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchown(handle, 0, group)
+            os.fchmod(handle, FILE_MODE)
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def remove_folder(module):
+    """The result of state=absent."""
+    path = module.params["path"]
+    changed = os.path.isdir(path)
+    if changed and not module.check_mode:
+        shutil.rmtree(path)
+    return {"changed": changed, "checksum": "", "written": [], "removed": []}
+
+
+def provide_folder(module):
+    """The result of state=present."""
+    path, group = module.params["path"], module.params["group"]
+    files = {file["name"]: to_bytes(file["content"]) for file in module.params["files"]}
+    there = os.listdir(path) if os.path.isdir(path) else []
+    folder_differs = not os.path.isdir(path) or not owned(path, FOLDER_MODE, group)
+    written = [
+        name
+        for name, content in sorted(files.items())
+        if not same(os.path.join(path, name), content, group)
+    ]
+    removed = sorted(set(there) - set(files))
+    if not module.check_mode:
+        if folder_differs:
+            os.makedirs(path, exist_ok=True)
+            os.chmod(path, FOLDER_MODE)
+            os.chown(path, 0, group)
+        for name in written:
+            write(os.path.join(path, name), files[name], group)
+        for name in removed:
+            os.unlink(os.path.join(path, name))
+    return {
+        "changed": bool(folder_differs or written or removed),
+        "checksum": checksum(files, module.params["salt"]),
+        "written": written,
+        "removed": removed,
+    }
+
+
+def main():
+    """Runs the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "group": {"type": "int", "required": True},
+            "salt": {"type": "str", "default": ""},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "content": {"type": "str", "required": True, "no_log": True},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    bad = [
+        file["name"]
+        for file in module.params["files"]
+        if os.path.basename(file["name"]) != file["name"]
+    ]
+    if bad:
+        module.fail_json(msg="A name in files has a folder: %s. Give plain names." % ", ".join(bad))
+    try:
+        if module.params["state"] == "absent":
+            result = remove_folder(module)
+        else:
+            result = provide_folder(module)
+    except OSError as error:
+        module.fail_json(
+            msg="%s can't be written: %s. The role must run as root (become: true)."
+            % (error.filename or module.params["path"], error.strerror)
+        )
+    if module._diff:
+        names = result["written"] + result["removed"]
+        result["diff"] = {"before": "", "after": "".join(name + " differs\n" for name in names)}
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
