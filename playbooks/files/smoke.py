@@ -1,11 +1,13 @@
 """Sends one voice message to the bot through the emulator's control API, and waits for the answer.
 
-Usage: smoke.py EMULATOR_URL BOT_ID VOICE_FILE SECONDS. Prints one JSON object:
+Usage: smoke.py EMULATOR_URL BOT_ID SECONDS, with the voice message in base64 on standard input.
+Prints one JSON object:
 {"update_id", "answered_ms", "answer"}. Standard library only: it runs on the emulator's host.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import sys
@@ -39,13 +41,11 @@ def form(fields: dict[str, str], name: str, content: bytes) -> tuple[bytes, str]
     return b"".join(parts), f"multipart/form-data; boundary={boundary}"
 
 
-def main(url: str, bot_id: str, voice_file: str, seconds: float) -> int:
+def main(url: str, bot_id: str, voice: bytes, seconds: float) -> int:
     bot = f"{url}/control/bots/{bot_id}"
-    with open(voice_file, "rb") as voice:
-        content = voice.read()
     # A chat of its own, so that no other answer can be taken for this one.
     chat_id = random.randint(10**9, 2 * 10**9)  # noqa: S311
-    body, content_type = form({"chat_id": str(chat_id)}, "voice", content)
+    body, content_type = form({"chat_id": str(chat_id)}, "voice", voice)
     started = time.monotonic()
     update = call(f"{bot}/updates", body, content_type)
     while time.monotonic() < started + seconds:
@@ -72,7 +72,9 @@ def main(url: str, bot_id: str, voice_file: str, seconds: float) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])))
+        sys.exit(
+            main(sys.argv[1], sys.argv[2], base64.b64decode(sys.stdin.read()), float(sys.argv[3]))
+        )
     except (urllib.error.URLError, ConnectionError) as error:
         print(f"The Bot API emulator at {sys.argv[1]} does not answer: {error}", file=sys.stderr)
         sys.exit(1)
