@@ -54,7 +54,7 @@ lint: environment-dev ## ansible-lint, yamllint, ruff, mypy, hadolint
 unit: environment-dev ## Unit tests
 	pytest tests/unit
 
-integration: environment-dev ## The reference bot with real services on this machine
+integration: environment-dev engine ## The reference bot with real services on this machine
 	@tests/tools/integration
 
 sanity: environment-dev ## ansible-test sanity

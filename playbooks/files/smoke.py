@@ -15,11 +15,12 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from typing import Any
 
 POLL_SECONDS = 0.02
 
 
-def call(url: str, body: bytes | None = None, content_type: str = "application/json") -> object:
+def call(url: str, body: bytes | None = None, content_type: str = "application/json") -> Any:
     """The answer of the control API to one request."""
     request = urllib.request.Request(url, data=body, headers={"Content-Type": content_type})  # noqa: S310
     with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
