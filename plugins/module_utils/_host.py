@@ -95,6 +95,7 @@ def describe(inspection):
         "role": labels.get(LABEL + "role", ""),
         "release": labels.get(LABEL + "release", ""),
         "config": labels.get(LABEL + "config", ""),
+        "spec": labels.get(LABEL + "spec", ""),
         "image": inspection["Config"]["Image"],
         "image_id": inspection["Image"],
         "state": state["Status"],
@@ -103,6 +104,12 @@ def describe(inspection):
         "started_at": state["StartedAt"] if state.get("Running") else "",
         "restarts": inspection["RestartCount"],
         "restart_policy": (inspection["HostConfig"].get("RestartPolicy") or {}).get("Name", ""),
+        "memory": inspection["HostConfig"].get("Memory") or 0,
+        "pids_limit": inspection["HostConfig"].get("PidsLimit") or 0,
+        "addresses": {
+            network: endpoint.get("IPAddress") or ""
+            for network, endpoint in inspection["NetworkSettings"]["Networks"].items()
+        },
         "ports": ports,
     }
 

@@ -124,6 +124,18 @@ containers:
     config:
       description: Hash of its configuration.
       type: str
+    spec:
+      description: Hash of the description that it was made from.
+      type: str
+    memory:
+      description: Memory limit in bytes, 0 for none.
+      type: int
+    pids_limit:
+      description: Limit of processes and threads, 0 for none.
+      type: int
+    addresses:
+      description: From a network that it is attached to, to its address there; empty while it does not run.
+      type: dict
     image:
       description: Reference of its image.
       type: str

@@ -97,6 +97,7 @@ def test_a_row_has_no_environment_and_survives_a_container_without_health() -> N
             "Env": ["SECRET=do-not-show"],
             "Labels": {"aisha.bot_stack.name": "aisha", "aisha.bot_stack.role": "primary"},
         },
+        "NetworkSettings": {"Networks": {"aisha-data": {"IPAddress": "172.18.0.2"}}},
         "HostConfig": {
             "PortBindings": {
                 "8080/tcp": [{"HostIp": "", "HostPort": "80"}],
@@ -108,6 +109,7 @@ def test_a_row_has_no_environment_and_survives_a_container_without_health() -> N
     row = _host.describe(inspection)
     assert "do-not-show" not in repr(row)
     assert (row["stack"], row["role"], row["health"]) == ("aisha", "primary", "")
+    assert row["addresses"] == {"aisha-data": "172.18.0.2"}
     assert row["ports"] == [["0.0.0.0", 80]]
 
 
