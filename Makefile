@@ -23,7 +23,9 @@ environment-dev: ## Make .venv, with what the tests need as well
 engine: environment ## See to a Docker Engine on this machine
 	@scripts/engine
 
-up: engine ## Run the whole stack on this machine, send it a voice message, show the state
+up: ## Run the whole stack on this machine, send it a voice message, show the state
+	@[ "$$(id -u)" = 0 ] || { echo "make up writes to /etc and installs what is missing: run it as root, or sudo make up" >&2; exit 1; }
+	@$(MAKE) --no-print-directory engine
 	ansible-playbook site.yml -i $(INVENTORY)
 	@$(MAKE) --no-print-directory smoke status
 
