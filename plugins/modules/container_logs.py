@@ -14,10 +14,6 @@ description:
   - Reads the last lines that containers wrote to standard output and standard error, without the Docker command on the host.
 author: The aisha.bot_stack team (@aisha)
 options:
-  docker_host:
-    description: Address of the engine.
-    type: str
-    default: unix:///var/run/docker.sock
   names:
     description: Names of the containers.
     type: list
@@ -27,19 +23,9 @@ options:
     description: How many lines of each, at most.
     type: int
     default: 50
-  timeout:
-    description: Seconds to wait for an answer of the engine.
-    type: int
-    default: 15
-requirements:
-  - docker >= 6.0 (Python SDK), on the target
-attributes:
-  check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Returns details on what has changed, when in diff mode.
-    support: none
+extends_documentation_fragment:
+  - aisha.bot_stack.engine
+  - aisha.bot_stack.attributes.read_only
 """
 
 EXAMPLES = r"""
@@ -57,43 +43,35 @@ logs:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.aisha.bot_stack.plugins.module_utils import _engine
 
-try:
-    import docker
-    import docker.errors
-    import requests
-except ImportError:
-    docker = None
+
+def last_lines(client, name, lines):
+    """The last lines of a container; none where it does not exist."""
+    try:
+        return client.logs(name, tail=lines).decode("utf-8", "replace")
+    except _engine.NotFound:
+        return ""
 
 
 def main():
     """Runs the module."""
     module = AnsibleModule(
-        argument_spec={
-            "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
-            "names": {"type": "list", "elements": "str", "required": True},
-            "lines": {"type": "int", "default": 50},
-            "timeout": {"type": "int", "default": 15},
-        },
+        argument_spec=dict(
+            _engine.ARGUMENTS,
+            names={"type": "list", "elements": "str", "required": True},
+            lines={"type": "int", "default": 50},
+        ),
         supports_check_mode=True,
     )
-    if docker is None:
-        module.fail_json(msg=missing_required_lib("docker"))
-    logs = {}
     try:
-        client = docker.APIClient(
-            base_url=module.params["docker_host"],
-            version="auto",
-            timeout=module.params["timeout"],
-        )
-        for name in module.params["names"]:
-            try:
-                lines = client.logs(name, tail=module.params["lines"])
-            except docker.errors.NotFound:
-                lines = b""
-            logs[name] = lines.decode("utf-8", "replace")
-    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        client = _engine.connect(module)
+        logs = {
+            name: last_lines(client, name, module.params["lines"])
+            for name in module.params["names"]
+        }
+    except _engine.ENGINE_ERRORS as error:
         module.fail_json(msg="The Docker Engine does not give the logs: %s" % error)
     module.exit_json(changed=False, logs=logs)
 

@@ -16,10 +16,6 @@ description:
   - Changes nothing and returns no environment of a container.
 author: The aisha.bot_stack team (@aisha)
 options:
-  docker_host:
-    description: Address of the engine.
-    type: str
-    default: unix:///var/run/docker.sock
   stack_name:
     description: Containers with this value in the label C(aisha.bot_stack.name) belong to the stack. Empty means every stack.
     type: str
@@ -46,19 +42,9 @@ options:
         description: Name of the variable that sets the port, for the error message.
         type: str
         required: true
-  timeout:
-    description: Seconds to wait for an answer of the engine.
-    type: int
-    default: 15
-requirements:
-  - docker >= 6.0 (Python SDK), on the target
-attributes:
-  check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Returns details on what has changed, when in diff mode.
-    support: none
+extends_documentation_fragment:
+  - aisha.bot_stack.engine
+  - aisha.bot_stack.attributes.read_only
 """
 
 EXAMPLES = r"""
@@ -166,30 +152,23 @@ containers:
       elements: list
 """
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.aisha.bot_stack.plugins.module_utils import _host
-
-try:
-    import docker
-    import docker.errors
-    import requests
-except ImportError:
-    docker = None
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.aisha.bot_stack.plugins.module_utils import _engine, _host
 
 
 def stack_containers(client, stack_name):
-    """Inspections of the stack's containers; one that vanishes meanwhile is left out."""
+    """Rows of the stack's containers, by name; one that vanishes meanwhile is left out."""
     label = _host.LABEL + "name" + ("=" + stack_name if stack_name else "")
-    inspections = []
-    for row in client.containers(all=True, filters={"label": label}):
+    rows = []
+    for found in client.containers(all=True, filters={"label": label}):
         try:
-            inspections.append(client.inspect_container(row["Id"]))
-        except docker.errors.NotFound:
+            rows.append(_host.describe(client.inspect_container(found["Id"])))
+        except _engine.NotFound:
             continue
-    return sorted((_host.describe(found) for found in inspections), key=lambda row: row["name"])
+    return sorted(rows, key=lambda row: row["name"])
 
 
-def observe(params):
+def observe(module):
     """The module's result; an engine that does not answer is a result, not an error."""
     result = {
         "changed": False,
@@ -200,12 +179,10 @@ def observe(params):
         "containers": [],
     }
     try:
-        client = docker.APIClient(
-            base_url=params["docker_host"], version="auto", timeout=params["timeout"]
-        )
+        client = _engine.connect(module)
         info = client.info()
-        result["containers"] = stack_containers(client, params["stack_name"])
-    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        result["containers"] = stack_containers(client, module.params["stack_name"])
+    except _engine.ENGINE_ERRORS as error:
         result["engine"]["error"] = str(error)
         return result
     result["engine"].update(
@@ -213,35 +190,28 @@ def observe(params):
     )
     result["free_bytes"] = _host.free_bytes(info["DockerRootDir"])
     result["taken_ports"] = _host.taken_ports(
-        params["ports"], _host.listeners(), result["containers"]
+        module.params["ports"], _host.listeners(), result["containers"]
     )
     return result
 
 
 def main():
     """Runs the module."""
+    port = {
+        "address": {"type": "str", "required": True},
+        "port": {"type": "int", "required": True},
+        "container": {"type": "str", "required": True},
+        "setting": {"type": "str", "required": True},
+    }
     module = AnsibleModule(
-        argument_spec={
-            "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
-            "stack_name": {"type": "str", "default": "aisha"},
-            "timeout": {"type": "int", "default": 15},
-            "ports": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "address": {"type": "str", "required": True},
-                    "port": {"type": "int", "required": True},
-                    "container": {"type": "str", "required": True},
-                    "setting": {"type": "str", "required": True},
-                },
-            },
-        },
+        argument_spec=dict(
+            _engine.ARGUMENTS,
+            stack_name={"type": "str", "default": "aisha"},
+            ports={"type": "list", "elements": "dict", "default": [], "options": port},
+        ),
         supports_check_mode=True,
     )
-    if docker is None:
-        module.fail_json(msg=missing_required_lib("docker"))
-    module.exit_json(**observe(module.params))
+    module.exit_json(**observe(module))
 
 
 if __name__ == "__main__":

@@ -38,13 +38,8 @@ options:
     description: Seconds to wait for each answer.
     type: int
     default: 15
-attributes:
-  check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Returns details on what has changed, when in diff mode.
-    support: none
+extends_documentation_fragment:
+  - aisha.bot_stack.attributes.read_only
 """
 
 EXAMPLES = r"""
