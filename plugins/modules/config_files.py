@@ -13,7 +13,7 @@ version_added: 0.1.0
 description:
   - Makes a folder and writes all files of it in one call, and gives one checksum of them, so that a container can be re-created when any
     of them changes.
-  - Files that are not named are removed from the folder. A file is replaced at once, never half written.
+  - Files that are not named are removed from the folder, folders in it are left alone. A file is replaced at once, never half written.
   - Works in check mode on a host that does not have the folder yet.
 author: The aisha.bot_stack team (@aisha)
 options:
@@ -139,6 +139,13 @@ def write(path, content, group):
         raise
 
 
+def files_in(path):
+    """Names of what is in a folder, folders excepted; none where there is no folder."""
+    if not os.path.isdir(path):
+        return []
+    return [entry.name for entry in os.scandir(path) if not entry.is_dir(follow_symlinks=False)]
+
+
 def remove_folder(module):
     """The result of state=absent."""
     path = module.params["path"]
@@ -152,7 +159,7 @@ def provide_folder(module):
     """The result of state=present."""
     path, group = module.params["path"], module.params["group"]
     files = {file["name"]: to_bytes(file["content"]) for file in module.params["files"]}
-    there = os.listdir(path) if os.path.isdir(path) else []
+    there = files_in(path)
     folder_differs = not os.path.isdir(path) or not owned(path, FOLDER_MODE, group)
     written = [
         name

@@ -66,9 +66,11 @@ def test_drift_is_mended(folder: Path) -> None:
     run(folder, {"token": SECRET})
     (folder / "token").chmod(0o644)
     (folder / "stale").write_text("old", encoding="utf-8")
+    (folder / "somebody's").mkdir()
     mended = run(folder, {"token": SECRET})
     assert (mended["written"], mended["removed"]) == (["token"], ["stale"])
     assert not (folder / "stale").exists()
+    assert (folder / "somebody's").is_dir()
     assert stat.S_IMODE((folder / "token").stat().st_mode) == 0o640
 
 
