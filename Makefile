@@ -54,10 +54,12 @@ lint: environment-dev ## ansible-lint, yamllint, ruff, mypy, hadolint
 	@tests/tools/lint
 
 unit: environment-dev ## Unit tests
+	@tests/tools/packages
 	pytest tests/unit
 
 integration: environment-dev engine ## The reference bot with real services on this machine
-	@tests/tools/integration
+	@tests/tools/packages
+	pytest tests/integration
 
 sanity: environment-dev ## ansible-test sanity
 	python tests/tools/sanity.py
