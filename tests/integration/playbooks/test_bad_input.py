@@ -60,7 +60,7 @@ def refused(inventory: Path, **settings: Any) -> str:
         ({"bot_token": ""}, "bot_token is empty. Set it in the inventory's secrets"),
         ({"bot_token": "123"}, "bot_token is no token of a bot"),
         (
-            {"bot_token": "7000000002:CHANGE_ME_CHANGE_ME_CHANGE_ME_CHANGE"},
+            {"bot_token": "7000000002:" + "CHANGE_ME_" * 4},
             "still a placeholder. Set it in the inventory's secrets to what BotFather gave you",
         ),
         ({"registry_password": "CHANGE_ME_CHANGE_ME"}, "registry_password is empty, shorter than"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -20,7 +21,7 @@ GOOD = {
     "S3_ACCESS_KEY": "aisha",
 }
 SECRETS = {
-    "BOT_TOKEN": "123456789:AAEsecret_secret-secret_secret-1234",
+    "BOT_TOKEN": f"123456789:AAE{token_hex(16)}",
     "DATABASE_URL": "postgresql://aisha:p%40ss%2Fword@aisha-postgres:5432/aisha",
     "REDIS_URL": "redis://aisha:redis-password@aisha-redis:6379/0",
     "S3_SECRET_KEY": "s3-secret-key-value",
