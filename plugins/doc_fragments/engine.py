@@ -12,13 +12,41 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   docker_host:
-    description: Address of the engine.
+    description: >-
+      Address of the engine.
+      The environment variable E(DOCKER_HOST) is used where the option is not set.
     type: str
     default: unix:///var/run/docker.sock
+  api_version:
+    description: Version of the engine's API, or V(auto) for what both sides know. Environment variable E(DOCKER_API_VERSION).
+    type: str
+    default: auto
+    aliases: [docker_api_version]
   timeout:
-    description: Seconds to wait for each answer of the engine.
+    description: Seconds to wait for each answer of the engine. Environment variable E(DOCKER_TIMEOUT).
     type: int
     default: 15
+  tls:
+    description: Speak TLS without a check of the engine's certificate. Environment variable E(DOCKER_TLS).
+    type: bool
+    default: false
+  validate_certs:
+    description: Speak TLS and check the engine's certificate. Environment variable E(DOCKER_TLS_VERIFY).
+    type: bool
+    default: false
+    aliases: [tls_verify]
+  ca_path:
+    description: File with the certificate authorities that the engine's certificate is checked against.
+    type: path
+    aliases: [ca_cert, tls_ca_cert, cacert_path]
+  client_cert:
+    description: File with the client's certificate.
+    type: path
+    aliases: [tls_client_cert, cert_path]
+  client_key:
+    description: File with the client's key.
+    type: path
+    aliases: [tls_client_key, key_path]
 requirements:
   - docker >= 6.0 (Python SDK), on the target
 """

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.basic import missing_required_lib
+from ansible.module_utils.basic import env_fallback, missing_required_lib
 
 try:
     import docker
     import docker.errors
+    import docker.tls
     import requests
 
     # What the SDK raises where an engine does not answer or refuses.
@@ -20,8 +21,28 @@ except ImportError:
     ENGINE_ERRORS = NotFound = ()
 
 ARGUMENTS = {
-    "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
-    "timeout": {"type": "int", "default": 15},
+    "docker_host": {
+        "type": "str",
+        "default": "unix:///var/run/docker.sock",
+        "fallback": (env_fallback, ["DOCKER_HOST"]),
+    },
+    "api_version": {
+        "type": "str",
+        "default": "auto",
+        "aliases": ["docker_api_version"],
+        "fallback": (env_fallback, ["DOCKER_API_VERSION"]),
+    },
+    "timeout": {"type": "int", "default": 15, "fallback": (env_fallback, ["DOCKER_TIMEOUT"])},
+    "tls": {"type": "bool", "default": False, "fallback": (env_fallback, ["DOCKER_TLS"])},
+    "validate_certs": {
+        "type": "bool",
+        "default": False,
+        "aliases": ["tls_verify"],
+        "fallback": (env_fallback, ["DOCKER_TLS_VERIFY"]),
+    },
+    "ca_path": {"type": "path", "aliases": ["ca_cert", "tls_ca_cert", "cacert_path"]},
+    "client_cert": {"type": "path", "aliases": ["tls_client_cert", "cert_path"]},
+    "client_key": {"type": "path", "aliases": ["tls_client_key", "key_path"]},
 }
 
 
@@ -29,6 +50,18 @@ def connect(module):
     """A client of the engine that the module's options name. Raises ENGINE_ERRORS."""
     if docker is None:
         module.fail_json(msg=missing_required_lib("docker"))
+    options = module.params
+    tls = None
+    if options["tls"] or options["validate_certs"]:
+        pair = (options["client_cert"], options["client_key"])
+        tls = docker.tls.TLSConfig(
+            client_cert=pair if all(pair) else None,
+            ca_cert=options["ca_path"],
+            verify=options["validate_certs"],
+        )
     return docker.APIClient(
-        base_url=module.params["docker_host"], version="auto", timeout=module.params["timeout"]
+        base_url=options["docker_host"],
+        version=options["api_version"],
+        timeout=options["timeout"],
+        tls=tls,
     )

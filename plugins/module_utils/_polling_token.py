@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the aisha.bot_stack team
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bot's token: how to recognise it in any text, and how to speak of it without showing it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from urllib.parse import unquote
+
+# Percent-encoded once, and once more inside another URL.
+MAX_DECODINGS = 2
+# Colours may stand anywhere in a token that was logged, and a secret's end may look like a bot's number with a colon after it.
+_COLOUR = r"(?:\x1b\[[0-9;]*m)*"
+_COLON = r"(?::|%(?:25)*3[Aa])"
+_CHARACTER = (
+    r"(?:[A-Za-z0-9_-]|%(?:25)*(?:2[Dd]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9Aa]))"
+)
+# The digest of an image, sha256:…, is none.
+ANY_TOKEN = re.compile(
+    "(?<![0-9])(?!(?<=sha)(?:1|224|256|384|512){1})([0-9]{{3,}})(?:{0}{1}(?:{0}{2}){{30,}})+".format(
+        _COLOUR, _COLON, _CHARACTER
+    )
+)
+
+
+class TokenError(ValueError):
+    """The text is no token."""
+
+
+def scrub(text):
+    """The text with the secret part of whatever looks like a token replaced by ***."""
+    return ANY_TOKEN.sub(r"\1:***", text)
+
+
+class Token:
+    """One bot's token.
+
+    text: "<bot id>:<secret>" as BotFather gives it; the id is a positive number, the secret at least
+    16 characters of A-Z a-z 0-9 _ -. Anything else raises TokenError, which never shows the text.
+    """
+
+    def __init__(self, text):
+        bot_id, separator, secret = text.strip().partition(":")
+        if not separator or not re.match(r"[1-9][0-9]{0,18}\Z", bot_id):
+            raise TokenError("it must be the bot's number, a colon and its secret")
+        if not re.match(r"[A-Za-z0-9_-]{16,64}\Z", secret):
+            raise TokenError("after the colon come 16 to 64 letters, digits, _ or -")
+        self.bot_id = bot_id
+        self._secret = secret
+        # Another token of the same bot: BotFather's have 35 characters, so that a clock time or a port is none.
+        self._older = re.compile(r"(?<![0-9])%s:[A-Za-z0-9_-]{30,}" % bot_id)
+
+    def reveal(self):
+        """The whole token, for a request to the Bot API and for nothing else."""
+        return "%s:%s" % (self.bot_id, self._secret)
+
+    def fingerprint(self, salt):
+        """What identifies the token without showing it; the same as the role bot writes to its label."""
+        digest = hashlib.sha256((salt + self.reveal()).encode("utf-8")).hexdigest()
+        return "%s:%s" % (self.bot_id, digest[:16])
+
+    def find(self, text):
+        """True: this token is in the text; False: another token of the same bot is; None: neither.
+
+        Plain or percent-encoded, in a URL or beside other text. The secret alone is enough, as
+        some keep the number elsewhere.
+        """
+        if self._secret in text:
+            return True
+        decoded = text
+        for _turn in range(MAX_DECODINGS):
+            if "%" not in decoded:
+                break
+            decoded = unquote(decoded)
+            if self._secret in decoded:
+                return True
+        if self._older.search(text) or (decoded is not text and self._older.search(decoded)):
+            return False
+        return None
+
+    def scrub(self, text):
+        """The text without this token or any other."""
+        return scrub(text.replace(self._secret, "***"))
