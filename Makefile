@@ -1,6 +1,7 @@
 # Everything that a user of this checkout types. `make` alone shows the list.
 INVENTORY ?= inventory/local
 LINES ?= 50
+BENCH_JSON ?= .cache/benchmarks.json
 PORT ?= 8081
 TARGET ?= all
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -8,8 +9,8 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export MOLECULE_GLOB := molecule/*/molecule.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev engine up smoke status logs verify restart down emulator \
-	lint unit integration sanity molecule test docs requirements
+.PHONY: help environment environment-dev engine up smoke status poller logs verify restart down emulator \
+	lint unit integration sanity molecule test bench docs requirements
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +35,9 @@ smoke: environment ## Send one voice message through the bot; print one JSON obj
 
 status: environment ## Show every container of the stack in one table
 	@ansible-playbook playbooks/status.yml -i $(INVENTORY)
+
+poller: environment ## Show who polls, on one screen
+	@ansible-playbook playbooks/poller_status.yml -i $(INVENTORY)
 
 logs: environment ## Show the last lines of every container (LINES=50, TARGET=primary|workers|…)
 	@ansible-playbook playbooks/logs.yml -i $(INVENTORY) -e lines=$(LINES) -e target=$(TARGET)
@@ -68,6 +72,9 @@ molecule: environment-dev engine ## The whole stack in a Docker host of its own
 	molecule test --all
 
 test: lint unit integration sanity molecule ## All that must pass
+
+bench: environment-dev engine ## Measure finding and moving a poller (BENCH_JSON=…); not part of make test
+	python tests/benchmarks/benchmark.py --json $(BENCH_JSON)
 
 docs: environment-dev ## Write docs/configuration.md from the argument specs
 	python tests/tools/configuration.py --write
