@@ -1,0 +1,142 @@
+"""The Docker host, with the Bot API emulator and a system log, and runs of the module on it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docker_hosts import API_PORT, ROOT, Emulator, Machine, Scenario, until
+
+HERE = Path(__file__).resolve().parent
+NAME = "aisha-test-polling"
+API_OF_HOST = f"http://127.0.0.1:{API_PORT}"
+PYTHON = "/opt/venv/bin/python3"
+
+
+@dataclass
+class Run:
+    """One run of the module."""
+
+    result: dict[str, Any]
+    output: str
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.result.get("failed"))
+
+    @property
+    def msg(self) -> str:
+        return str(self.result.get("msg", ""))
+
+    def ok(self) -> dict[str, Any]:
+        assert not self.failed, f"the module failed: {self.msg}\n{self.output[-6000:]}"
+        return self.result
+
+
+class Host(Machine):
+    """The host."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(NAME, folder)
+        self.runs: list[Run] = []
+        self.scenario = Scenario(NAME.removeprefix("aisha-"), folder, {"polling": NAME})
+        self._lock = threading.Lock()
+
+    # Life
+
+    def make(self) -> None:
+        self.scenario.make()
+        self.image = self.scenario.bots
+        self.supervise_the_engine()
+        self.start()
+
+    def supervise_the_engine(self) -> None:
+        """From now on SIGHUP restarts the engine alone, as `systemctl restart docker` does."""
+        self.write({"/usr/local/sbin/dockerd": (HERE / "on_host/dockerd.sh").read_text()}, 0o755)
+
+    def came_up(self) -> None:
+        """Start the emulator in it as well, and what listens to its log."""
+        super().came_up()
+        package = ROOT / "images/bot_api_emulator/bot_api_emulator"
+        self.write(
+            {
+                f"/opt/emulator/bot_api_emulator/{p.name}": p.read_text()
+                for p in package.glob("*.py")
+            }
+        )
+        self.write({"/opt/system_log.py": (HERE / "on_host/system_log.py").read_text()})
+        listen = ["--host", "0.0.0.0", "--port", str(API_PORT)]
+        # Outside the engine it sees each container's own address, and outlives the engine.
+        self.spawn([PYTHON, "-m", "bot_api_emulator", *listen], workdir="/opt/emulator")
+        self.spawn(["/usr/bin/python3", "/opt/system_log.py"])
+        self.emulator = Emulator(f"http://{self.address}:{API_PORT}")
+        until(self.emulator.answers, "the emulator answers")
+
+    def restart_engine(self) -> None:
+        before = self.pid_of_engine()
+        self.run(["pkill", "-HUP", "-f", "^/bin/sh /usr/local/sbin/dockerd"])
+        until(lambda: self.pid_of_engine() not in ("", before), "a new engine")
+        self.connect()
+
+    def pid_of_engine(self) -> str:
+        return self.run(["pgrep", "-f", "^/usr/sbin/dockerd"], check=False).strip()
+
+    def spawn(
+        self, argv: list[str], *, environment: dict[str, str] | None = None, workdir: str = "/"
+    ) -> int:
+        """Start a process outside Docker; its process id on the host."""
+        note = f"/run/spawned-{next(self._numbers)}"
+        script = f'echo $$ > {note}.new; mv {note}.new {note}; exec "$@" > {note}.log 2>&1'
+        self.container.exec_run(
+            ["/bin/sh", "-c", script, "sh", *argv],
+            environment=environment,
+            workdir=workdir,
+            detach=True,
+        )
+
+        def pid() -> str:
+            text = self.run(["cat", note], check=False).strip()
+            return text if text.isdigit() else ""
+
+        return int(until(pid, f"{argv} runs"))
+
+    # The module
+
+    def run_module(
+        self,
+        *,
+        observe: bool = False,
+        check: bool = False,
+        run_as: str = "root",
+        **options: Any,
+    ) -> Run:
+        """Run polling_singleton or its _info, with -vvv --diff; the token is in a private file."""
+        with self._lock:
+            number = next(self._numbers)
+        variables = self.folder / f"options-{number}.json"
+        result = self.folder / f"result-{number}.json"
+        variables.touch(mode=0o600)
+        given = {"observe": observe, "run_as": run_as, "result_file": str(result)}
+        variables.write_text(json.dumps({"options": options, **given}))
+        arguments = [str(HERE / "run.yml"), "-vvv", "--diff", "-e", f"@{variables}"]
+        done = self.scenario.ansible(*arguments, *(["--check"] if check else []))
+        output = done.stdout + done.stderr
+        assert result.exists(), f"the playbook broke off:\n{output[-6000:]}"
+        run = Run(json.loads(result.read_text()), output)
+        self.runs.append(run)
+        return run
+
+
+@contextlib.contextmanager
+def made_host(folder: Path) -> Iterator[Host]:
+    host = Host(folder)
+    try:
+        host.make()
+        yield host
+    finally:
+        host.scenario.destroy()
