@@ -1,0 +1,283 @@
+"""The role bot's poller part over three hosts: exactly one polls, whatever was there before."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from docker_hosts import until
+from fleet_hosts import BOT_HOSTS, HERE, HOSTS, LEFTOVERS, PRIMARY, Fleet, Play
+
+
+@contextmanager
+def users(fleet: Fleet) -> Iterator[list[str]]:
+    """They send a message every 100 ms; what was sent is in the list."""
+    sent: list[str] = []
+    done = threading.Event()
+
+    def send() -> None:
+        for number in itertools.count():
+            sent.append(f"message {number}")
+            fleet.emulator.push(fleet.token, sent[-1])
+            if done.wait(0.1):
+                return
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield sent
+    finally:
+        done.set()
+        thread.join()
+
+
+def largest_gap(fleet: Fleet) -> int:
+    return max((int(gap) for gap in fleet.stats()["gaps_ms"]), default=0)
+
+
+def test_the_first_deploy(fleet: Fleet) -> None:
+    """As check mode says before; and once more changes nothing."""
+    predicted = fleet.poller("--check").ok()
+    assert predicted.recap["bot1"]["changed"]
+    assert not fleet.containers()
+    assert fleet.stats()["polls"] == 0
+
+    fleet.poller().ok()
+    fleet.assert_never_two()
+    fleet.assert_only_polls("bot1")
+    before = fleet.containers()
+    for arguments in ([], ["--check"]):
+        again = fleet.poller(*arguments).ok()
+        assert again.changed == 0, again.recap
+    assert fleet.containers() == before
+
+    status = fleet.status()
+    assert "1 of this stack polls, 0 unknown holders" in status
+    assert f"{PRIMARY} on bot1 polls since" in status
+
+
+def test_a_move_and_back(deployed: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """While users write all the time: each is answered, and once."""
+    fleet = deployed
+    before = fleet.containers()
+    predicted = fleet.poller("--check", bot_move_to="bot2").ok()
+    assert predicted.recap["bot1"]["changed"]
+    assert predicted.recap["bot2"]["changed"]
+    assert fleet.containers() == before
+
+    for here, there in (BOT_HOSTS, BOT_HOSTS[::-1]):
+        fleet.emulator.reset(fleet.token)
+        with users(fleet) as sent:
+            until(lambda: len(fleet.emulator.answered(fleet.token)) > 3, fleet.report)
+            play = fleet.poller(bot_move_to=there).ok()
+        until(lambda: len(fleet.emulator.answered(fleet.token)) >= len(sent), fleet.report)
+        assert fleet.emulator.answered(fleet.token) == sent
+        fleet.assert_never_two()
+        stats = fleet.stats()
+        lost = ("confirmed_undelivered", "dropped", "expired")
+        assert not any(stats[key] for key in lost), stats
+        gap = largest_gap(fleet)
+        with capsys.disabled():
+            print(
+                f"\n{here} to {there}: {len(sent)} messages, the role's gap {play.gap_ms} ms, "
+                f"the Bot API's {gap} ms, delivered twice: {stats['redelivered']}"
+            )
+        assert play.gap_ms > 0
+        fleet.assert_only_polls(there)
+        assert not [where for where in fleet.containers() if where.startswith(here)]
+
+
+def test_what_fought_before(deployed: Fleet) -> None:
+    """Copies of the primary, and a program of somebody on a host that runs no bot."""
+    fleet = deployed
+    fleet.run_copy("bot1", "aisha-primary-copy")
+    fleet.run_copy("bot2", PRIMARY)
+    fleet.run_bot("data1", "night-shift", "aiogram")
+    until(lambda: len(fleet.stats()["pollers"]) == 4, fleet.report)
+    until(lambda: fleet.stats()["conflicts"]["C1"], fleet.report)
+    assert "3 of this stack poll, 1 unknown holder" in fleet.status()
+
+    before = fleet.containers()
+    fleet.poller().says("data1", "container night-shift", "bot_suspects=stop")
+    assert fleet.containers() == before
+
+    predicted = fleet.poller("--check", bot_suspects="stop").ok()
+    assert all(predicted.recap[host]["changed"] for host in HOSTS), predicted.recap
+    assert fleet.containers() == before
+
+    fleet.poller(bot_suspects="stop").ok()
+    fleet.assert_only_polls("bot1")
+    for host in HOSTS:
+        fleet.hosts[host].start()
+    until(lambda: fleet.running() == {f"bot1/{PRIMARY}"}, fleet.report)
+    fleet.wait_for_polls()
+    fleet.assert_only_polls("bot1")
+    assert fleet.poller().ok().changed == 0
+
+
+def test_what_the_group_bot_allows_is_allowed_on_the_other_hosts(deployed: Fleet) -> None:
+    fleet = deployed
+    fleet.settings["bot_allowed"] = ["nightly-*"]
+    fleet.describe()
+    for host in HOSTS:
+        fleet.run_bot(host, "nightly-backup", "worker")
+    assert fleet.poller().ok().changed == 0
+    assert {f"{host}/nightly-backup" for host in HOSTS} < fleet.running()
+
+
+@pytest.mark.parametrize("away", ["bot2", "data1"])
+def test_a_host_is_unreachable(away: str, deployed: Fleet) -> None:
+    fleet = deployed
+    before = fleet.containers()
+    fleet.hosts[away].container.stop(timeout=60)
+    fleet.poller().says(away, f"bot_hosts_off={away}")
+    assert re.search(rf"^\? +{away} ", fleet.status(), re.M)
+    play = fleet.poller(bot_hosts_off=away)
+    assert not [f for f in play.failures if f[1].startswith("FAILED")], play.failures
+    assert play.recap["bot1"]["failed"] == play.changed == 0, play.recap
+    fleet.assert_never_two()
+    assert largest_gap(fleet) < 5000
+    fleet.hosts[away].start()
+    assert fleet.containers()[f"bot1/{PRIMARY}"] == before[f"bot1/{PRIMARY}"]
+    fleet.assert_only_polls("bot1")
+
+
+def test_a_limit_hides_hosts(deployed: Fleet) -> None:
+    fleet = deployed
+    before = fleet.containers()
+    for variables in ({}, {"bot_move_to": "bot2"}):
+        fleet.poller("--limit", "bot1", **variables).says("data1", "bot2", "--limit")
+    assert fleet.containers() == before
+    fleet.assert_never_two()
+    fleet.assert_only_polls("bot1")
+
+
+def test_the_holders_host_is_lost(deployed: Fleet) -> None:
+    """The other one takes over when the operator vouches for that; what comes back is stopped."""
+    fleet = deployed
+    fleet.hosts["bot1"].cut_off()
+    fleet.poller(bot_move_to="bot2").says("bot1", "bot_hosts_off=bot1")
+    assert not [where for where in fleet.containers("bot2", "data1") if PRIMARY in where]
+
+    fleet.emulator.reset(fleet.token)
+    fleet.poller(bot_move_to="bot2", bot_hosts_off="bot1")
+    fleet.wait_for_polls()
+    before = fleet.get("bot2").attrs["State"]["StartedAt"]
+    # bot_holder still names bot1: nobody is left to poll, and that can't be meant.
+    fleet.poller(bot_hosts_off="bot1").says("bot1")
+    assert fleet.get("bot2").attrs["State"]["StartedAt"] == before
+
+    fleet.hosts["bot1"].start()
+    until(lambda: any(fleet.stats()["conflicts"].values()), fleet.report)
+    fleet.poller(bot_move_to="bot2").ok()
+    fleet.assert_only_polls("bot2")
+
+
+BAD: dict[str, tuple[str, dict[str, Any], str]] = {
+    "it crashes, on the other host": ("bot2", {"bot_env": {"PROGRAM": "crash"}}, "exit code"),
+    "it crashes, on the same host": ("bot1", {"bot_env": {"PROGRAM": "crash"}}, "exit code"),
+    "it has too little memory": ("bot2", {"bot_primary_memory": "6m"}, PRIMARY),
+}
+
+
+@pytest.mark.parametrize(("target", "bad", "part"), BAD.values(), ids=list(BAD))
+def test_a_new_holder_that_does_not_come_up(
+    target: str, bad: dict[str, Any], part: str, deployed: Fleet
+) -> None:
+    fleet = deployed
+    before = fleet.containers()[f"bot1/{PRIMARY}"]
+    play = fleet.poller(bot_move_to=target, **bad)
+    play.says(target, PRIMARY, part)
+    if target != "bot1":
+        play.says("The former poller runs again on bot1.")
+    fleet.wait_for_polls()
+    assert fleet.stats()["max_open"] == 1
+    fleet.assert_only_polls("bot1")
+    assert fleet.containers()[f"bot1/{PRIMARY}"]["Id"] == before["Id"]
+    assert set(fleet.containers()) == {f"bot1/{PRIMARY}"}
+    assert fleet.poller().ok().changed == 0
+    fleet.poller(bot_move_to="bot2").ok()
+    fleet.assert_only_polls("bot2")
+
+
+def test_two_declared_holders(deployed: Fleet) -> None:
+    fleet = deployed
+    before = fleet.containers()
+    fleet.describe(bot1={"bot_holder": "bot1"}, bot2={"bot_holder": "bot2"})
+    play = fleet.play(HERE / "validate.yml")
+    play.says("Several hosts are declared as holder", "bot1", "bot2", "bot_holder")
+    assert play.changed == 0
+    assert fleet.containers() == before
+    fleet.assert_only_polls("bot1")
+
+
+class Moving:
+    """A move to bot2 that is under way: the old holder takes its time to end."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        slow = {"bot_env": {"WAIT_TO_END": "/tmp/go"}, "bot_stop_timeout": 300}  # noqa: S108
+        fleet.settings.update(slow)
+        fleet.describe()
+        fleet.poller().ok()
+        fleet.wait_for_polls()
+        fleet.emulator.reset(fleet.token)
+        self.old = fleet.get("bot1")
+        self.result: Play | None = None
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+        until(self.ending, fleet.report, 120)
+
+    def run(self) -> None:
+        self.result = self.fleet.poller(bot_move_to="bot2")
+
+    def ending(self) -> bool:
+        self.old.reload()
+        policy = self.old.attrs["HostConfig"]["RestartPolicy"]["Name"]
+        return bool(policy == "no" and self.old.attrs["State"]["Running"])
+
+    def go_on(self) -> Play:
+        code, output = self.old.exec_run(["touch", "/tmp/go"])  # noqa: S108
+        assert code == 0, output
+        self.thread.join()
+        assert self.result is not None
+        return self.result
+
+
+@pytest.mark.parametrize(
+    "second", [{"bot_move_to": "bot2"}, {}, {"bot_env": {"RELEASE": "2"}}], ids=str
+)
+def test_another_run_is_under_way(second: dict[str, Any], fleet: Fleet) -> None:
+    """Whatever it wants: it fails and spoils nothing."""
+    moving = Moving(fleet)
+    refused = fleet.poller(**second)
+    first = moving.go_on()
+    fleet.wait_for_polls()
+    fleet.assert_never_two()
+    refused.says("another run")
+    first.ok()
+    fleet.assert_only_polls("bot2")
+    fleet.poller(bot_move_to="bot2").ok()
+
+
+def test_the_new_holders_host_is_lost_on_the_way(fleet: Fleet) -> None:
+    """What was stopped for it runs again."""
+    moving = Moving(fleet)
+    fleet.hosts["bot2"].cut_off()
+    first = moving.go_on()
+    assert first.code != 0
+    fleet.wait_for_polls()
+    fleet.assert_never_two()
+    assert fleet.get("bot1").id == moving.old.id
+    first.says("bot2", "The former poller runs again on bot1.")
+    fleet.hosts["bot2"].start()
+    left = [where for where in fleet.running() if where != f"bot1/{PRIMARY}"]
+    assert not left
+    fleet.poller().ok()
+    fleet.assert_only_polls("bot1")
+    assert not [where for where in fleet.containers() if any(part in where for part in LEFTOVERS)]
