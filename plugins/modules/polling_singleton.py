@@ -79,7 +79,7 @@ options:
   restore:
     description:
       - One of the entries of RV(stopped) of an earlier call. It gets its name and restart policy back and is started, and nothing else is done. For
-        a move to another host that failed there. An empty dictionary restores nothing, for the hosts where the run just ends.
+        a move to another host that failed there. An empty dictionary restores nothing, for the hosts where the run just begins or ends.
     type: dict
 extends_documentation_fragment:
   - aisha.bot_stack.engine

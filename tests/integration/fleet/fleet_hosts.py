@@ -197,8 +197,8 @@ class Fleet:
                 found[f"{host}/{container.name}"] = seen
         return found
 
-    def running(self) -> set[str]:
-        return {k for k, v in self.containers().items() if v["State"]["Running"]}
+    def running(self, *hosts: str) -> set[str]:
+        return {k for k, v in self.containers(*hosts).items() if v["State"]["Running"]}
 
     def run_bot(self, host: str, name: str, program: str, **more: Any) -> None:
         """A bot that nobody here declared; it holds the token in its environment."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from docker_hosts import new_token, until
+from docker_hosts import Emulator, new_token, until
 from polling_field import create_container
 from polling_forms import ENV, UNLESS_STOPPED, Bots, Planted, of_stack
 from polling_host import API_OF_HOST, Host, Run
@@ -222,3 +224,32 @@ def test_a_webhook_is_set(duel: Duel, host: Host) -> None:
     until(lambda: emulator.answered(token) == texts, duel.logs)
     stats = emulator.stats(token)
     assert (stats["dropped"], stats["expired"], stats["confirmed_undelivered"]) == (0, 0, 0)
+
+
+@contextmanager
+def polled_elsewhere(duel: Duel) -> Iterator[None]:
+    """Somebody polls whom no host of the fleet can see."""
+    emulator = Emulator(duel.host.emulator.base)
+    done = threading.Event()
+
+    def poll() -> None:
+        while not done.is_set():
+            emulator.call(duel.token, "getUpdates", timeout=1)
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_the_token_is_in_use_outside_the_fleet(duel: Duel) -> None:
+    """Nothing here can end that: the holder stays, and the operator is told what can be done."""
+    duel.plant_holder()
+    with polled_elsewhere(duel):
+        duel.wait_for_polls()
+        run = duel.run(confirm_window=30)
+    assert_says(run, "the token is in use outside this fleet", duel.holder, "/revoke")
+    assert duel.containers()[duel.holder]["State"]["Status"] == "running"
