@@ -1,6 +1,7 @@
 #!/bin/sh
 # PID 1 of a container that is a Docker host: prepares what the engine needs, runs it, stops it on SIGTERM.
-# Environment: DOCKER_MTU (default: the MTU of the interface of the default route), DOCKER_OPTS (more options for dockerd).
+# Environment: DOCKER_MTU (default: the MTU of the interface of the default route), DOCKER_OPTS (more options for dockerd),
+# DISK_MIB (default: none; the engine's data is on a disk of its own of so many MiB, which can get full).
 set -eu
 
 say() { echo "docker-host: $*" >&2; }
@@ -30,8 +31,22 @@ if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
     sed -e 's/ / +/g' -e 's/^/+/' /sys/fs/cgroup/cgroup.controllers > /sys/fs/cgroup/cgroup.subtree_control
 fi
 
-# /run survives `docker restart`, unlike a reboot: the engine refuses to start beside a pid file.
-rm -rf /run/docker /run/docker.pid /run/docker.sock /run/containerd
+if [ -n "${DISK_MIB:-}" ]; then
+    disk=/var/lib/docker/disk.img
+    if [ ! -e "$disk" ]; then
+        truncate -s "${DISK_MIB}M" "$disk.new"
+        mkfs.ext4 -q -m 0 "$disk.new"
+        mv "$disk.new" "$disk"
+    fi
+    [ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
+    for number in $(seq 0 63); do
+        [ -e "/dev/loop$number" ] || mknod "/dev/loop$number" b 7 "$number"
+    done
+    mount -o loop "$disk" /var/lib/docker || {
+        say "cannot mount a disk of $DISK_MIB MiB: this needs loop devices"
+        exit 1
+    }
+fi
 
 # A kernel without nf_tables: the older tables do.
 if ! iptables -w -nL > /dev/null 2>&1; then
@@ -57,17 +72,24 @@ if [ -n "$interface" ] && grep -Eq '^nameserver[[:space:]]+127\.' /etc/resolv.co
     set -- "$@" --dns "$address"
 fi
 
-say "starting the engine: $*"
 # DOCKER_OPTS is a list of words.
 # shellcheck disable=SC2086
-dockerd "$@" ${DOCKER_OPTS:-} &
-engine=$!
-trap 'say "stopping the engine"; kill -TERM "$engine" 2> /dev/null || true' TERM INT
+set -- "$@" ${DOCKER_OPTS:-}
+stopping=
+trap 'stopping=yes; say "stopping the engine"; kill -TERM "$engine" 2> /dev/null || true' TERM INT
 
-# A shell as PID 1 also collects the processes that containers leave behind. `wait` returns when a signal comes.
-code=0
-while kill -0 "$engine" 2> /dev/null; do
-    wait "$engine" && code=0 || code=$?
+# As an init system does: an engine that ends is started again. A shell as PID 1 also collects the processes that containers
+# leave behind. `wait` returns when a signal comes.
+while [ -z "$stopping" ]; do
+    say "starting the engine: $*"
+    dockerd "$@" &
+    engine=$!
+    code=0
+    while kill -0 "$engine" 2> /dev/null; do
+        wait "$engine" && code=0 || code=$?
+    done
+    say "the engine has ended ($code)"
+    rm -f /run/docker.pid /run/docker/containerd/containerd.pid
+    [ -n "$stopping" ] || sleep 2
 done
-say "the engine has ended ($code)"
 exit "$code"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
+
 
 def instructions(dockerfile: Path) -> list[str]:
     text = re.sub(r"^\s*#.*\n", "", dockerfile.read_text(), flags=re.MULTILINE)
@@ -66,3 +68,9 @@ def test_python_packages_are_pinned(dockerfile: Path) -> None:
         lines = [line.split("#")[0].strip() for line in requirements.read_text().splitlines()]
         names = [line for line in lines if line and not line.startswith("--")]
         assert not [line for line in names if "==" not in line]
+
+
+def test_the_test_hosts_have_the_modules_libraries_of_the_role(root: Path) -> None:
+    variables = yaml.safe_load((root / "roles/docker_host/vars/main.yml").read_text())
+    ready = (root / "images/docker_host/requirements.txt").read_text().splitlines()
+    assert ready == variables["__docker_host_python_packages"]
