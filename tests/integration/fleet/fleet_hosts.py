@@ -267,7 +267,7 @@ class Fleet:
         hostname = container.attrs["Config"]["Hostname"]
         assert polled == {(self.address(host), f"primary {hostname}")}, self.report()
         assert container.status == "running"
-        assert container.attrs["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+        assert container.attrs["HostConfig"]["RestartPolicy"]["Name"] == "always"
         self.assert_nothing_else_can_poll(f"{host}/{name}")
 
     def assert_nothing_else_can_poll(self, *but: str) -> None:
