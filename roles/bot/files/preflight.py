@@ -1,37 +1,111 @@
 """Runs inside a bot image, as the container's real user and with its real mounts, before the swap.
 
-Prints one JSON object: {"broken": [sentences], "unwritable": [paths]}. Standard library only, as
-any image that keeps the contract may be under it. Never prints the token.
+Its arguments are the volumes, NAME=PATH each. Prints one JSON object in one line: {"broken":
+[sentences], "unwritable": [{"path", "sentence"}]}. What is unwritable lacks permission only, so it
+can be given to this user; what is broken can't be mended from here. Standard library only, as any
+image that keeps the contract may be under it. Never prints the token.
 """
 
+import contextlib
+import errno
 import importlib
 import json
 import os
+import sys
 import urllib.error
 import urllib.request
 
-PATHS = ("/app/storage/temp", "/app/storage/audio", "/app/logs")
+# A volume may have millions of files, and every run looks at it.
+MOST_ENTRIES = 10_000
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def unwritable_reason(path):
-    """Why this user can't write, read back and delete a file in path; None where it can."""
-    probe = os.path.join(path, f".preflight-{os.getpid()}")
+def write_error(path):
+    """The error when this user writes, reads back and deletes a file in path; None where it can."""
+    probe = os.path.join(path, f".preflight-{os.urandom(4).hex()}")
     try:
-        with open(probe, "w", encoding="ascii") as written:
+        with open(probe, "x", encoding="ascii") as written:
             written.write("probe")
+            written.flush()
+            # Some file systems say only now that there is no space.
+            os.fsync(written.fileno())
         with open(probe, encoding="ascii") as read:
             if read.read() != "probe":
-                return "reads back something else than was written"
+                return OSError(errno.EIO, "What is read back is not what was written")
         os.remove(probe)
     except OSError as error:
-        owner = os.stat(path) if os.path.exists(path) else None
-        owned = (
-            f", owned by {owner.st_uid}:{owner.st_gid}, mode {owner.st_mode & 0o7777:04o}"
-            if owner
-            else ""
-        )
-        return f"{error.strerror} as {os.getuid()}:{os.getgid()}{owned}"
+        with contextlib.suppress(OSError):
+            os.remove(probe)
+        return error
     return None
+
+
+def blocked_entries(path):
+    """What this user can't use below path: folders, and files of others. Follows no link.
+
+    Its own files it can change itself, so their mode is its own matter.
+    """
+    blocked, folders, seen = [], [path], 0
+    while folders and seen < MOST_ENTRIES:
+        # What is gone meanwhile was removed by the containers that run.
+        with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                seen += 1
+                if seen > MOST_ENTRIES:
+                    break
+                if entry.is_symlink():
+                    continue
+                folder = entry.is_dir(follow_symlinks=False)
+                if os.access(entry.path, os.R_OK | os.W_OK | (os.X_OK if folder else 0)):
+                    folders += [entry.path] if folder else []
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    if folder or os.lstat(entry.path).st_uid != os.getuid():
+                        blocked.append(entry.path)
+    return blocked
+
+
+def ownership(path):
+    found = os.lstat(path)
+    return f"belongs to {found.st_uid}:{found.st_gid} with mode {found.st_mode & 0o7777:04o}"
+
+
+def free_space(path):
+    found = os.statvfs(path)
+    free, size = (blocks * found.f_frsize // 1024 for blocks in (found.f_bavail, found.f_blocks))
+    return f"{free} of {size} KiB and {found.f_favail} of {found.f_files} inodes are free"
+
+
+def volume_problem(name, path):
+    """What is wrong with a volume: (sentence, whether it is for want of permission); or None."""
+    volume = f"the volume {name} ({path})"
+    user = f"{os.getuid()}:{os.getgid()}"
+    inspect = f"`docker volume inspect {name}` says where it is"
+    error = write_error(path)
+    if error is None:
+        blocked = blocked_entries(path)
+        if not blocked:
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            return (
+                f"{len(blocked)} of the files and folders in {volume} can't be used by {user}:"
+                f" {blocked[0]} {ownership(blocked[0])}",
+                True,
+            )
+        return None
+    if error.errno in (errno.EACCES, errno.EPERM):
+        said = f"{volume} can't be written by {user}: {error.strerror}, it {ownership(path)}"
+        return said, True
+    if error.errno == errno.EROFS:
+        said = f"is read-only ({error.strerror}): make it writable; {inspect}"
+    elif error.errno in FULL:
+        said = (
+            f"is full ({error.strerror}; {free_space(path)}): free space there ({inspect}),"
+            " or run playbooks/cleanup.yml, which removes old images of this stack and no volume"
+        )
+    else:
+        said = f"can't be written ({error.strerror}): repair it; {inspect}"
+    return f"{volume} {said}", False
 
 
 def token_problem():
@@ -66,16 +140,16 @@ def import_problem():
 
 
 def main():
-    problems = [import_problem(), token_problem()]
-    unwritable = {path: unwritable_reason(path) for path in PATHS}
-    problems += [
-        f"{path} can't be written: {reason}" for path, reason in unwritable.items() if reason
-    ]
-    result = {
-        "broken": [problem for problem in problems if problem],
-        "unwritable": [path for path, reason in unwritable.items() if reason],
-    }
-    print(json.dumps(result))
+    broken = [problem for problem in (import_problem(), token_problem()) if problem]
+    unwritable = []
+    for argument in sys.argv[1:]:
+        name, _, path = argument.partition("=")
+        sentence, permission = volume_problem(name, path) or ("", False)
+        if permission:
+            unwritable.append({"path": path, "sentence": sentence})
+        elif sentence:
+            broken.append(sentence)
+    print(json.dumps({"broken": broken, "unwritable": unwritable}))
 
 
 main()
