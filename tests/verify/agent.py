@@ -194,9 +194,9 @@ def push_and_pull(config_dir: str, address: str) -> dict[str, Any]:
             result["deleted"] = _registry("DELETE", address, path, login)["status"]
 
 
-def _secrets(config_dir: str) -> Iterator[tuple[str, str]]:
-    """Every secret below the folder of the configuration: file, word. Short words are names."""
-    for path in glob.glob(os.path.join(config_dir, "*", "secrets", "*")):
+def _secrets(config_dirs: list[str]) -> Iterator[tuple[str, str]]:
+    """Every secret in the folders of the configuration: file, word. Short words are names."""
+    for path in (p for folder in config_dirs for p in glob.glob(f"{folder}/secrets/*")):
         with open(path, errors="replace") as file:
             for word in file.read().split():
                 # A password may be a part of a word: user:password, an URL, a line of an ACL file.
@@ -207,11 +207,16 @@ def _secrets(config_dir: str) -> Iterator[tuple[str, str]]:
                 for part in parts:
                     if len(part) >= 16:
                         yield path, part
+    for path in (p for folder in config_dirs for p in glob.glob(f"{folder}/docker/config.json")):
+        with open(path) as file:
+            for login in json.load(file)["auths"].values():
+                yield path, login["auth"]
+                yield path, base64.b64decode(login["auth"]).decode().split(":", 1)[1]
 
 
-def leaks(config_dir: str, stack: str) -> dict[str, Any]:
+def leaks(config_dirs: list[str], stack: str) -> dict[str, Any]:
     """Where an inspection or the log of a container shows a secret: never the secret itself."""
-    secrets = set(_secrets(config_dir))
+    secrets = set(_secrets(config_dirs))
     found: list[str] = []
     for name, attrs in containers(stack).items():
         shown = {
@@ -225,15 +230,17 @@ def leaks(config_dir: str, stack: str) -> dict[str, Any]:
     return {"checked": len(secrets), "found": sorted(set(found))}
 
 
-def readable_by_others(config_dir: str) -> list[str]:
-    """Secrets that any user of the host may read."""
-    found = []
-    for folder in glob.glob(os.path.join(config_dir, "*", "secrets")):
-        closed = not os.stat(folder).st_mode & stat.S_IXOTH
-        for path in glob.glob(os.path.join(folder, "*")):
-            if not closed or os.stat(path).st_mode & stat.S_IROTH:
-                found.append(path)
-    return found
+def readable_by_others(config_dirs: list[str]) -> list[str]:
+    """Files of the configuration that any user of the host may read."""
+    found = set()
+    for top in config_dirs:
+        for folder, _folders, names in os.walk(top):
+            closed = not os.stat(folder).st_mode & stat.S_IXOTH
+            for name in names:
+                path = os.path.join(folder, name)
+                if not closed or os.stat(path).st_mode & stat.S_IROTH:
+                    found.add(path)
+    return sorted(found)
 
 
 def logs(stack: str, names: list[str]) -> dict[str, str]:

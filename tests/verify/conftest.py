@@ -20,7 +20,7 @@ from testinfra.host import Host  # type: ignore[import-untyped]  # it has no typ
 # pytest's import mode adds no folder to the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from target import Target, groups
+from target import STACK, Target, groups
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,13 +28,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out a test on a host that is in none of its groups."""
+    """Leave out a test on a host that is in none of its groups, or on which the stack is not."""
     kept, left_out = [], []
     for item in items:
         marker = item.get_closest_marker("group")
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         host = parameters.get("_testinfra_host")
-        if marker and host and not set(marker.args) & set(groups(host)):
+        if host and not set(marker.args if marker else STACK) & set(groups(host)):
             left_out.append(item)
         else:
             kept.append(item)

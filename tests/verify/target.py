@@ -24,11 +24,16 @@ SERVICES = {
     "minio": "minio_container_name",
     "bot_api_emulator": "bot_api_emulator_container_name",
 }
+# The groups whose hosts the stack is on.
+STACK = {*SERVICES, "bot"}
 # No value that is secret: Ansible would print it when it fails.
 VARIABLES = {
     "docker_host": ["docker_host_stack_name", "docker_host_config_dir"],
-    "bot": ["bot_state", "bot_name", "bot_holder", "bot_workers", "bot_webhook_replicas"],
-    **{role: [f"{role}_state", name] for role, name in SERVICES.items()},
+    "bot": [
+        *("bot_state", "bot_name", "bot_holder", "bot_workers", "bot_webhook_replicas"),
+        "bot_config_dir",
+    ],
+    **{role: [f"{role}_state", f"{role}_config_dir", name] for role, name in SERVICES.items()},
 }
 EXPRESSIONS = {
     "python": "ansible_python_interpreter | default('python3')",
@@ -72,6 +77,9 @@ class Target:
         self.variables = variables(host)
         self.stack: str = self.variables["docker_host_stack_name"]
         self.config_dir: str = self.variables["docker_host_config_dir"]
+        # Of the host itself, and of each role on it: they need not be below one another.
+        here = STACK.intersection(self.variables["groups"])
+        self.config_dirs = [self.config_dir, *(self.variables[f"{r}_config_dir"] for r in here)]
         self.used: set[str] = set()
 
     def call(self, *calls: list[Any]) -> list[Any]:

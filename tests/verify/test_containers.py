@@ -10,7 +10,8 @@ from target import Target
 
 def test_every_container_of_the_inventory_is_there_and_healthy(target: Target) -> None:
     found = target.containers
-    assert not target.expected() - set(found), "missing on this host"
+    missing = target.expected() - set(found)
+    assert not missing, "missing on this host"
     target.used.update(found)
     states = {
         name: c["State"].get("Health", {}).get("Status", "without a health check")
@@ -22,7 +23,8 @@ def test_every_container_of_the_inventory_is_there_and_healthy(target: Target) -
 
 
 def test_nothing_runs_that_the_inventory_does_not_ask_for(target: Target) -> None:
-    assert not set(target.containers) - target.expected()
+    surplus = set(target.containers) - target.expected()
+    assert not surplus
 
 
 def test_every_container_runs_the_image_of_its_digest(target: Target) -> None:
@@ -69,9 +71,9 @@ def test_data_services_are_not_open_to_everybody(target: Target) -> None:
 
 def test_no_secret_is_shown(target: Target) -> None:
     leaks, readable = target.call(
-        ["leaks", target.config_dir, target.stack], ["readable_by_others", target.config_dir]
+        ["leaks", target.config_dirs, target.stack], ["readable_by_others", target.config_dirs]
     )
     if target.expected():
-        assert leaks["checked"], f"no secret was found below {target.config_dir}"
+        assert leaks["checked"], f"no secret was found in {target.config_dirs}"
     assert not leaks["found"]
     assert not readable, "any user of the host may read it"
