@@ -3,6 +3,8 @@ INVENTORY ?= inventory/local
 LINES ?= 50
 BENCH_JSON ?= .cache/benchmarks.json
 PORT ?= 8081
+JOBS ?= 3
+SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 TARGET ?= all
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -10,7 +12,7 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 
 .DEFAULT_GOAL := help
 .PHONY: help environment environment-dev engine up smoke status poller logs verify restart down emulator \
-	lint unit integration sanity molecule test bench docs requirements
+	lint unit integration sanity upstream molecule test bench docs requirements
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,10 +70,20 @@ integration: environment-dev engine ## The reference bot with real services on t
 sanity: environment-dev ## ansible-test sanity
 	python tests/tools/sanity.py
 
-molecule: environment-dev engine ## The whole stack in a Docker host of its own
-	molecule test --all
+upstream: environment-dev engine ## The registry from which scenarios mirror, with all images (kept, as images are)
+	@MOLECULE_PROJECT_DIRECTORY=$(CURDIR) ansible-playbook -i localhost, molecule/resources/upstream.yml
 
-test: lint unit integration sanity molecule ## All that must pass
+molecule: upstream ## Every Molecule scenario, JOBS at a time
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going $(SCENARIOS:%=molecule-%)
+
+molecule-%:
+	@began=$$(date +%s); molecule test -s $*; code=$$?; echo "molecule: $* ended with $$code after $$(($$(date +%s) - began)) s"; exit $$code
+
+test: environment-dev engine ## All that must pass
+	@tests/tools/packages
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target integration sanity
+	@$(MAKE) --no-print-directory molecule
 
 bench: environment-dev engine ## Measure finding and moving a poller (BENCH_JSON=…); not part of make test
 	python tests/benchmarks/benchmark.py --json $(BENCH_JSON)
