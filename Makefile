@@ -3,7 +3,7 @@ INVENTORY ?= inventory/local
 LINES ?= 50
 BENCH_JSON ?= .cache/benchmarks.json
 PORT ?= 8081
-JOBS ?= 3
+JOBS ?= 2
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 TARGET ?= all
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -71,6 +71,7 @@ sanity: environment-dev ## ansible-test sanity
 	python tests/tools/sanity.py
 
 upstream: environment-dev engine ## The registry from which scenarios mirror, with all images (kept, as images are)
+	@tests/tools/packages
 	@MOLECULE_PROJECT_DIRECTORY=$(CURDIR) ansible-playbook -i localhost, molecule/resources/upstream.yml
 
 molecule: upstream ## Every Molecule scenario, JOBS at a time

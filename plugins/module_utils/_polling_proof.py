@@ -118,8 +118,11 @@ class Proof:
         self._host = host
         self._webhook = webhook
 
-    def wait_until_it_polls(self, seconds):
-        """Waits until the holder runs and is healthy; returns its inspection. ProofError where it is not."""
+    def wait_until_it_polls(self, seconds, since):
+        """Waits until the holder runs and is healthy; returns its inspection. ProofError where it is not.
+
+        since: seconds since 1970; conflicts before it had a rival that is gone.
+        """
         deadline = time.monotonic() + seconds
         first = self._client.inspect_container(self._name)
         while True:
@@ -147,6 +150,11 @@ class Proof:
                 if health == "healthy":
                     return inspection
             if time.monotonic() > deadline:
+                found = evidence(
+                    self._client, inspection, self._token, max(since, epoch(state["StartedAt"]))
+                )
+                if found["conflicts"]:
+                    raise ProofError(self._outside(found))
                 raise ProofError(
                     "%s: the holder %s is not healthy within %d s (%s). Its last log lines:\n%s"
                     % (self._host, self._name, seconds, self._health(state), self._said(inspection))

@@ -345,7 +345,9 @@ class Run:
             self.applier.apply(plan.steps)
             self.lease.stopped_at = self.applier.last_stop_at or self.lease.stopped_at
             if self.desired.holder:
-                self.proof().wait_until_it_polls(self.module.params["healthy_timeout"])
+                self.proof().wait_until_it_polls(
+                    self.module.params["healthy_timeout"], self.quiet_since()
+                )
         except (
             _polling_apply.ApplyError,
             _polling_proof.ProofError,
@@ -383,7 +385,9 @@ class Run:
     def prove(self, plan):
         """The holder polls, and nobody takes its updates away."""
         proof = self.proof()
-        inspection = proof.wait_until_it_polls(self.module.params["healthy_timeout"])
+        inspection = proof.wait_until_it_polls(
+            self.module.params["healthy_timeout"], self.quiet_since()
+        )
         started = _polling_proof.epoch(inspection["State"]["StartedAt"])
         since = max(started, self.quiet_since(), time.time() - _polling_proof.LOOK_BACK_SECONDS)
         found = proof.confirm(since, self.module.params["confirm_window"], bool(plan.steps))
