@@ -39,7 +39,7 @@ class Users:
         return answer.json()
 
     def write(self, count: int) -> dict[str, Any]:
-        chats = [random.randint(10**9, 2 * 10**9) for _ in range(2 * count)]  # noqa: S311
+        chats = [random.randint(10**9, 2 * 10**9) for _each in range(2 * count)]  # noqa: S311
         for number, chat in enumerate(chats):
             if number % 2:
                 message = {"message": {"chat": {"id": chat}, "text": f"message {chat}"}}

@@ -52,7 +52,7 @@ def main():
     uid, gid = (int(part) for part in sys.argv[1].split(":"))
     result = {"given": [], "failed": []}
     for argument in sys.argv[2:]:
-        name, _, top = argument.partition("=")
+        name, _separator, top = argument.partition("=")
         owners, count, errors = give_all(top, uid, gid)
         if count:
             result["given"].append(

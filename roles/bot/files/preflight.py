@@ -143,7 +143,7 @@ def main():
     broken = [problem for problem in (import_problem(), token_problem()) if problem]
     unwritable = []
     for argument in sys.argv[1:]:
-        name, _, path = argument.partition("=")
+        name, _separator, path = argument.partition("=")
         sentence, permission = volume_problem(name, path) or ("", False)
         if permission:
             unwritable.append({"path": path, "sentence": sentence})

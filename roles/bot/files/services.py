@@ -32,7 +32,7 @@ def secret(variable):
 
 def addresses(url, port):
     """Where a URL leads to: PostgreSQL's may name several hosts, and one with a socket none."""
-    login, _, hosts = urllib.parse.urlsplit(url).netloc.rpartition("@")
+    login, _separator, hosts = urllib.parse.urlsplit(url).netloc.rpartition("@")
     if not login and "@" in url:
         raise ValueError("a slash in its login ends the login too early")
     parts = [urllib.parse.urlsplit(f"//{host}") for host in hosts.split(",") if host]
