@@ -80,7 +80,7 @@ def sampled(field: Field) -> Iterator[dict[str, list[str]]]:
     host = field.host
     show = [field.container(p.name).id for p in [*FORMS, *INNOCENTS]]
     wanted = {"backwards": [part[::-1] for part in secret_parts(field)], "containers": show}
-    host.write({"/run/sampler.json": json.dumps(wanted)}, 0o600)
+    host.write({"/opt/sampler.json": json.dumps(wanted)}, 0o600)
     script = {f"/opt/{n}.py": (HERE / f"on_host/{n}.py").read_text() for n in ("sampler", "leaks")}
     host.write(dict(script))
     pid = host.spawn(["/usr/bin/python3", "/opt/sampler.py"])

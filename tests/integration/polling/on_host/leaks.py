@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-wanted = json.loads(Path("/run/sampler.json").read_text())
+wanted = json.loads(Path("/opt/sampler.json").read_text())
 parts = [part[::-1].encode() for part in wanted["backwards"]]
 PLANTED = ("/srv/planted", "/root/bot", "/run/spawned-", "/run/docker", "/var/lib/docker")
 for top in ("/etc", "/opt/aisha", "/root", "/run", "/srv", "/tmp", "/var"):  # noqa: S108  it reads

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-wanted = json.loads(Path("/run/sampler.json").read_text())
+wanted = json.loads(Path("/opt/sampler.json").read_text())
 parts = [part[::-1].encode() for part in wanted["backwards"]]
 known = set(wanted["containers"])
 before = {path.name for path in Path("/proc").glob("[0-9]*")}
