@@ -29,8 +29,6 @@ NETWORK = "aisha-edge"
 LABEL = "aisha.bot_stack."
 POLLER = HERE / "poller.yml"
 STATUS = ROOT / "playbooks/poller_status.yml"
-# What containers of the stack may be called that were put aside, or were to come.
-LEFTOVERS = (".next", ".disabled-")
 
 
 @dataclass
