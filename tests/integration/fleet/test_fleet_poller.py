@@ -276,5 +276,5 @@ def test_the_new_holders_host_is_lost_on_the_way(fleet: Fleet) -> None:
     fleet.poller().ok()
     fleet.assert_never_two()
     fleet.assert_only_polls("bot1")
-    # What the broken-off run put aside stays, stopped and disabled: see assert_nothing_else_can_poll.
+    # What the broken-off run put aside stays, stopped and disabled.
     assert not [where for where in fleet.containers() if where.endswith(".next")]
