@@ -29,6 +29,8 @@ NETWORK = "aisha-edge"
 LABEL = "aisha.bot_stack."
 POLLER = HERE / "poller.yml"
 STATUS = ROOT / "playbooks/poller_status.yml"
+# What containers of the stack may be called that were put aside, or were to come.
+LEFTOVERS = (".next", ".disabled-")
 
 
 @dataclass

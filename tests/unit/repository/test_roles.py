@@ -83,6 +83,13 @@ def test_a_role_reads_no_variable_of_another_role(role: Path) -> None:
     assert not found
 
 
+def test_a_backslash_in_a_template_is_one(role: Path) -> None:
+    """Ansible escapes it itself; two of them, as in a folded scalar, match a backslash."""
+    for path in sorted(role.rglob("*.yml")):
+        doubled = [text for text in expressions(load(path)) if "\\\\" in text]
+        assert not doubled, path.relative_to(role)
+
+
 def templated(text: str) -> list[str]:
     return re.findall(r"\{\{.*?\}\}|\{%.*?%\}", text, re.DOTALL)
 
