@@ -52,12 +52,7 @@ class Host(Machine):
     def make(self) -> None:
         self.scenario.make()
         self.image = self.scenario.bots
-        self.supervise_the_engine()
-        self.start()
-
-    def supervise_the_engine(self) -> None:
-        """From now on SIGHUP restarts the engine alone, as `systemctl restart docker` does."""
-        self.write({"/usr/local/sbin/dockerd": (HERE / "on_host/dockerd.sh").read_text()}, 0o755)
+        self.came_up()
 
     def came_up(self) -> None:
         """Start the emulator in it as well, and what listens to its log."""
@@ -78,13 +73,14 @@ class Host(Machine):
         until(self.emulator.answers, "the emulator answers")
 
     def restart_engine(self) -> None:
+        """The engine alone, as `systemctl restart docker`: the host's process 1 starts it again."""
         before = self.pid_of_engine()
-        self.run(["pkill", "-HUP", "-f", "^/bin/sh /usr/local/sbin/dockerd"])
+        self.run(["pkill", "-TERM", "-x", "dockerd"])
         until(lambda: self.pid_of_engine() not in ("", before), "a new engine")
         self.connect()
 
     def pid_of_engine(self) -> str:
-        return self.run(["pgrep", "-f", "^/usr/sbin/dockerd"], check=False).strip()
+        return self.run(["pgrep", "-x", "dockerd"], check=False).strip()
 
     def spawn(
         self, argv: list[str], *, environment: dict[str, str] | None = None, workdir: str = "/"
