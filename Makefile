@@ -13,6 +13,8 @@ TARGET ?= all
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export MOLECULE_GLOB := molecule/*/molecule.yml
+# Without compiled modules, each of Ansible's many short processes compiles what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help environment environment-dev engine up smoke status poller logs verify restart down emulator \
