@@ -70,6 +70,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+differs:
+  description: Whether folder or files are, or were, other than wanted. In check mode a task can use it whose C(changed_when) is C(false).
+  returned: success
+  type: bool
 checksum:
   description: SHA-256 of salt, names and contents, in hexadecimal.
   returned: success
@@ -152,7 +156,7 @@ def remove_folder(module):
     changed = os.path.isdir(path)
     if changed and not module.check_mode:
         shutil.rmtree(path)
-    return {"changed": changed, "checksum": "", "written": [], "removed": []}
+    return {"changed": changed, "differs": changed, "checksum": "", "written": [], "removed": []}
 
 
 def provide_folder(module):
@@ -167,6 +171,7 @@ def provide_folder(module):
         if not same(os.path.join(path, name), content, group)
     ]
     removed = sorted(set(there) - set(files))
+    differs = bool(folder_differs or written or removed)
     if not module.check_mode:
         if folder_differs:
             os.makedirs(path, exist_ok=True)
@@ -177,7 +182,8 @@ def provide_folder(module):
         for name in removed:
             os.unlink(os.path.join(path, name))
     return {
-        "changed": bool(folder_differs or written or removed),
+        "changed": differs,
+        "differs": differs,
         "checksum": checksum(files, module.params["salt"]),
         "written": written,
         "removed": removed,

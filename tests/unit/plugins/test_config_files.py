@@ -52,6 +52,7 @@ def test_files_are_written_once_and_read_by_the_group_only(folder: Path) -> None
     assert stat.S_IMODE((folder / "token").stat().st_mode) == 0o640
     again = run(folder, {"token": SECRET, "url": "x"})
     assert (again["changed"], again["checksum"]) == (False, first["checksum"])
+    assert (first["differs"], again["differs"]) == (True, False)
 
 
 def test_check_mode_says_the_same_and_writes_nothing(folder: Path) -> None:
