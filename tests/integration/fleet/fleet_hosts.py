@@ -157,10 +157,11 @@ class Fleet:
         self.plays.clear()
         self.describe()
 
-    def describe(self, **hosts: dict[str, Any]) -> None:
+    def describe(self, *may_be_off: str, **hosts: dict[str, Any]) -> None:
         """Write the inventory: all that concerns the bot is in the group bot, or of its hosts."""
         bot = {"hosts": {host: hosts.get(host, {}) for host in BOT_HOSTS}, "vars": self.settings}
-        self.scenario.write_inventory({"bot": bot, "redis": {"hosts": {OTHER_HOST: {}}}})
+        groups = {"bot": bot, "redis": {"hosts": {OTHER_HOST: {}}}}
+        self.scenario.write_inventory(groups, may_be_off)
 
     # Runs
 

@@ -132,6 +132,7 @@ def test_what_the_group_bot_allows_is_allowed_on_the_other_hosts(deployed: Fleet
 
 def test_a_host_is_unreachable(deployed: Fleet) -> None:
     fleet, away = deployed, OTHER_HOST
+    fleet.describe(away)
     before = fleet.containers()
     fleet.hosts[away].container.stop(timeout=60)
     fleet.poller().says(away, f"bot_hosts_off={away}")
@@ -146,19 +147,10 @@ def test_a_host_is_unreachable(deployed: Fleet) -> None:
     fleet.assert_only_polls("bot1")
 
 
-def test_a_limit_hides_hosts(deployed: Fleet) -> None:
-    fleet = deployed
-    before = fleet.containers()
-    for variables in ({}, {"bot_move_to": "bot2"}):
-        fleet.poller("--limit", "bot1", **variables).says("data1", "bot2", "--limit")
-    assert fleet.containers() == before
-    fleet.assert_never_two()
-    fleet.assert_only_polls("bot1")
-
-
 def test_the_holders_host_is_lost(deployed: Fleet) -> None:
     """The other one takes over when the operator vouches for that; what comes back is stopped."""
     fleet = deployed
+    fleet.describe("bot1")
     fleet.hosts["bot1"].cut_off()
     fleet.poller(bot_move_to="bot2").says("bot1", "bot_hosts_off=bot1")
     assert not [where for where in fleet.containers("bot2", "data1") if PRIMARY in where]
@@ -217,11 +209,11 @@ def test_two_declared_holders(deployed: Fleet) -> None:
 class Moving:
     """A move to bot2 that is under way: the old holder takes its time to end."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, *may_be_off: str) -> None:
         self.fleet = fleet
         slow = {"bot_env": {"WAIT_TO_END": "/tmp/go"}, "bot_stop_timeout": 300}  # noqa: S108
         fleet.settings.update(slow)
-        fleet.describe()
+        fleet.describe(*may_be_off)
         fleet.poller().ok()
         fleet.wait_for_polls()
         fleet.emulator.reset(fleet.token)
@@ -265,7 +257,7 @@ def test_another_run_is_under_way(second: dict[str, Any], fleet: Fleet) -> None:
 
 def test_the_new_holders_host_is_lost_on_the_way(fleet: Fleet) -> None:
     """Nobody knows whether it polls: nothing else is started, and the message says what to do."""
-    moving = Moving(fleet)
+    moving = Moving(fleet, "bot2")
     fleet.hosts["bot2"].cut_off()
     moving.go_on().says("Lost on the way: bot2", "-e bot_hosts_off=bot2 -e bot_move_to=HOST")
     assert not fleet.running("bot1", "data1")
