@@ -4,10 +4,8 @@ LINES ?= 50
 BENCH_JSON ?= .cache/benchmarks.json
 PORT ?= 8081
 JOBS ?= 2
-TESTED := default fleet
 # How often integration tests and scenarios may be tried. A machine that is too busy fails them at times; CI says so, and tries once more.
 ATTEMPTS ?= 1
-# All there are; `make test` runs those that were seen green in one go (docs/testing.md).
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 TARGET ?= all
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -93,9 +91,8 @@ molecule-%:
 
 test: environment-dev engine ## All that must pass
 	@tests/tools/packages
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target integration sanity
-	@$(MAKE) --no-print-directory molecule SCENARIOS="$(TESTED)"
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target lint unit upstream
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going integration $(SCENARIOS:%=molecule-%) sanity
 
 bench: environment-dev engine ## Measure finding and moving a poller (BENCH_JSON=…); not part of make test
 	python tests/benchmarks/benchmark.py --json $(BENCH_JSON)
