@@ -3,7 +3,8 @@ INVENTORY ?= inventory/local
 LINES ?= 50
 BENCH_JSON ?= .cache/benchmarks.json
 PORT ?= 8081
-JOBS ?= 2
+# More than there are cores: hosts start, pull and wait for each other a good part of the time.
+JOBS ?= 3
 # How often integration tests and scenarios may be tried. A machine that is too busy fails them at times; CI says so, and tries once more.
 ATTEMPTS ?= 1
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
@@ -91,7 +92,7 @@ molecule-%:
 
 test: environment-dev engine ## All that must pass
 	@tests/tools/packages
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target lint unit upstream
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target lint unit upstream
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going integration $(SCENARIOS:%=molecule-%) sanity
 
 bench: environment-dev engine ## Measure finding and moving a poller (BENCH_JSON=…); not part of make test
