@@ -83,12 +83,7 @@ molecule: upstream ## Every Molecule scenario, JOBS at a time
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going $(SCENARIOS:%=molecule-%)
 
 molecule-%:
-	@began=$$(date +%s); attempt=1; code=0; \
-	until molecule test -s $*; do \
-		code=$$?; [ $$attempt -lt $(ATTEMPTS) ] || break; \
-		attempt=$$((attempt + 1)); code=0; echo "molecule: $* failed, and is tried once more"; \
-	done; \
-	echo "molecule: $* ended with $$code after $$(($$(date +%s) - began)) s, attempt $$attempt"; exit $$code
+	@tests/tools/scenario $* $(ATTEMPTS)
 
 test: environment-dev engine ## All that must pass
 	@tests/tools/packages
