@@ -58,27 +58,37 @@ class Users:
         self.ledger.unlink(missing_ok=True)
         return {}
 
-    def answers(self, chats: set[int]) -> Counter[int]:
-        sent = [each["parameters"] for each in self.get("sent") if each["method"] == "sendMessage"]
-        return Counter(int(each["chat_id"]) for each in sent if int(each["chat_id"]) in chats)
+    def answers(self, chats: set[int]) -> list[dict[str, Any]]:
+        sent = [each for each in self.get("sent") if each["method"] == "sendMessage"]
+        return [each for each in sent if int(each["parameters"]["chat_id"]) in chats]
+
+    @staticmethod
+    def count(answers: list[dict[str, Any]]) -> Counter[int]:
+        return Counter(int(each["parameters"]["chat_id"]) for each in answers)
 
     def read(self, seconds: float) -> dict[str, Any]:
         chats = {int(line) for line in self.ledger.read_text().split()}
         started = time.monotonic()
-        while len(self.answers(chats)) < len(chats) and time.monotonic() < started + seconds:
+        while (
+            len(self.count(self.answers(chats))) < len(chats)
+            and time.monotonic() < started + seconds
+        ):
             time.sleep(0.5)
         waited = round(time.monotonic() - started, 1)
         time.sleep(SETTLE_SECONDS)
         answers, stats = self.answers(chats), self.get("stats")
+        counts = self.count(answers)
+        repeated = [each for each in answers if counts[int(each["parameters"]["chat_id"])] > 1]
         problems = {
-            "never answered": len(chats) - len(answers),
-            "answered twice": sum(count > 1 for count in answers.values()),
+            "never answered": len(chats) - len(counts),
+            "answered twice": sum(count > 1 for count in counts.values()),
             "updates lost": sum(stats[key] for key in LOST),
             "two polls at once": max(0, stats["max_open"] - 1),
             "conflicts": sum(stats["conflicts"].values()),
         }
         if any(problems.values()):
-            sys.exit(f"{problems}\n{json.dumps(stats | {'gaps_ms': '…'}, ensure_ascii=False)}")
+            details = stats | {"gaps_ms": "…", "repeated": repeated}
+            sys.exit(f"{problems}\n{json.dumps(details, ensure_ascii=False)}")
         self.ledger.unlink()
         return {"answered": len(chats), "after_s": waited, "redelivered": stats["redelivered"]}
 
