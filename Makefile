@@ -3,8 +3,8 @@ INVENTORY ?= inventory/local
 LINES ?= 50
 BENCH_JSON ?= .cache/benchmarks.json
 PORT ?= 8081
-# More than there are cores: hosts start, pull and wait for each other a good part of the time.
-JOBS ?= 3
+# As many as there are cores. One more is hardly faster, and makes hosts so slow that they miss deadlines.
+JOBS ?= 2
 # How often integration tests and scenarios may be tried. A machine that is too busy fails them at times; CI says so, and tries once more.
 ATTEMPTS ?= 1
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
