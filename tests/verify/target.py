@@ -97,10 +97,6 @@ class Target:
         (found,) = self.call(["containers", self.stack])
         return dict(found)
 
-    def look_again(self) -> None:
-        """Forget what was seen of the containers."""
-        self.__dict__.pop("containers", None)
-
     def names(self, *roles: str) -> list[str]:
         """The containers of these roles that are on this host."""
         label = "aisha.bot_stack.role"

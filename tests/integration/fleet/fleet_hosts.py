@@ -63,7 +63,7 @@ class Play:
     @property
     def gap_ms(self) -> int:
         """The gap as the last message of the role states it."""
-        match = re.search(r"The\s+gap\s+was\s+(\d+)\s+ms", self.output)
+        match = re.search(r"The gap was (\d+) ms", self.output)
         assert match is not None, f"it states no gap: {self.output[-3000:]}"
         return int(match[1])
 
