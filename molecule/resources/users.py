@@ -15,7 +15,6 @@ import json
 import random
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -59,30 +58,26 @@ class Users:
         self.ledger.unlink(missing_ok=True)
         return {}
 
-    def answers(self, chats: set[int]) -> list[dict[str, Any]]:
-        sent = [each for each in self.get("sent") if each["method"] == "sendMessage"]
-        return [each for each in sent if int(each["parameters"]["chat_id"]) in chats]
-
-    @staticmethod
-    def count(answers: list[dict[str, Any]]) -> Counter[int]:
-        return Counter(int(each["parameters"]["chat_id"]) for each in answers)
+    def answers(self, chats: set[int]) -> dict[int, list[dict[str, Any]]]:
+        """What the bot sent to each of these chats that it answered."""
+        found: dict[int, list[dict[str, Any]]] = {}
+        for sent in self.get("sent"):
+            if sent["method"] == "sendMessage" and int(sent["parameters"]["chat_id"]) in chats:
+                found.setdefault(int(sent["parameters"]["chat_id"]), []).append(sent)
+        return found
 
     def read(self, seconds: float, most: int) -> dict[str, Any]:
         chats = {int(line) for line in self.ledger.read_text().split()}
         started = time.monotonic()
-        while (
-            len(self.count(self.answers(chats))) < len(chats)
-            and time.monotonic() < started + seconds
-        ):
+        while len(self.answers(chats)) < len(chats) and time.monotonic() < started + seconds:
             time.sleep(0.5)
         waited = round(time.monotonic() - started, 1)
         time.sleep(SETTLE_SECONDS)
         answers, stats = self.answers(chats), self.get("stats")
-        counts = self.count(answers)
-        repeated = [each for each in answers if counts[int(each["parameters"]["chat_id"])] > 1]
+        repeated = [each for each in answers.values() if len(each) > 1]
         problems = {
-            "never answered": len(chats) - len(counts),
-            "answered too often": sum(count > most for count in counts.values()),
+            "never answered": len(chats) - len(answers),
+            "answered too often": sum(len(each) > most for each in repeated),
             "updates lost": sum(stats[key] for key in LOST),
             "two polls at once": max(0, stats["max_open"] - 1),
             "conflicts": sum(stats["conflicts"].values()),
@@ -93,7 +88,7 @@ class Users:
         self.ledger.unlink()
         return {
             "answered": len(chats),
-            "more than once": sum(count > 1 for count in counts.values()),
+            "more than once": len(repeated),
             "after_s": waited,
             "redelivered": stats["redelivered"],
         }
