@@ -68,7 +68,7 @@ def refused(inventory: Path, **settings: Any) -> str:
         ({"secret_redis_bot": "short"}, "The password of aisha in redis_users is shorter than 16"),
         ({"secret_minio_bot": "placeholder-of-a-key"}, "The secret_key of aisha in minio_users"),
         ({"images_names": ["nonsense"]}, "images_names has nonsense, which is no image of this"),
-        ({"images_namespace": "Team"}, "images_namespace is Team, which can't begin an image's name"),
+        ({"images_namespace": "Team"}, "images_namespace is Team, which can't begin an image's"),
         ({"bot_image": "example.com/bot:latest"}, "An image is not named by its digest"),
         ({"bot_workers": "many"}, "bot_workers"),
         ({"bot_holder": "nobody"}, "bot_holder is nobody, which is no host of the group bot"),
