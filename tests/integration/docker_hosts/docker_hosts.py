@@ -341,7 +341,7 @@ class Scenario:
         program = str(Path(sys.executable).with_name("ansible-playbook"))
         settings = {
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_FORCE_COLOR": "0",
             "MOLECULE_EPHEMERAL_DIRECTORY": str(self.folder),
             "MOLECULE_PROJECT_DIRECTORY": str(ROOT),
             "MOLECULE_SCENARIO_NAME": self.name,
