@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What module_utils/_engine.py takes."""
+    """What module_utils/engine/connection.py takes."""
 
     DOCUMENTATION = r"""
 options:

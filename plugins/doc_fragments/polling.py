@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What module_utils/_polling.py takes."""
+    """What module_utils/polling/sight.py takes."""
 
     DOCUMENTATION = r"""
 options:

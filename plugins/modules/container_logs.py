@@ -44,14 +44,14 @@ logs:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.aisha.bot_stack.plugins.module_utils import _engine
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection
 
 
 def last_lines(client, name, lines):
     """The last lines of a container; none where it does not exist."""
     try:
         return client.logs(name, tail=lines).decode("utf-8", "replace")
-    except _engine.NotFound:
+    except connection.NotFound:
         return ""
 
 
@@ -59,19 +59,19 @@ def main():
     """Runs the module."""
     module = AnsibleModule(
         argument_spec=dict(
-            _engine.ARGUMENTS,
+            connection.ARGUMENTS,
             names={"type": "list", "elements": "str", "required": True},
             lines={"type": "int", "default": 50},
         ),
         supports_check_mode=True,
     )
     try:
-        client = _engine.connect(module)
+        client = connection.connect(module)
         logs = {
             name: last_lines(client, name, module.params["lines"])
             for name in module.params["names"]
         }
-    except _engine.ENGINE_ERRORS as error:
+    except connection.ENGINE_ERRORS as error:
         module.fail_json(msg="The Docker Engine does not give the logs: %s" % error)
     module.exit_json(changed=False, logs=logs)
 

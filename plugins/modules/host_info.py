@@ -153,17 +153,17 @@ containers:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.aisha.bot_stack.plugins.module_utils import _engine, _host
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection, host_facts
 
 
 def stack_containers(client, stack_name):
     """Rows of the stack's containers, by name; one that vanishes meanwhile is left out."""
-    label = _host.LABEL + "name" + ("=" + stack_name if stack_name else "")
+    label = host_facts.LABEL + "name" + ("=" + stack_name if stack_name else "")
     rows = []
     for found in client.containers(all=True, filters={"label": label}):
         try:
-            rows.append(_host.describe(client.inspect_container(found["Id"])))
-        except _engine.NotFound:
+            rows.append(host_facts.describe(client.inspect_container(found["Id"])))
+        except connection.NotFound:
             continue
     return sorted(rows, key=lambda row: row["name"])
 
@@ -174,23 +174,23 @@ def observe(module):
         "changed": False,
         "engine": {"reachable": False, "error": "", "version": "", "root": ""},
         "free_bytes": None,
-        "mtu": _host.default_route_mtu(),
+        "mtu": host_facts.default_route_mtu(),
         "taken_ports": [],
         "containers": [],
     }
     try:
-        client = _engine.connect(module)
+        client = connection.connect(module)
         info = client.info()
         result["containers"] = stack_containers(client, module.params["stack_name"])
-    except _engine.ENGINE_ERRORS as error:
+    except connection.ENGINE_ERRORS as error:
         result["engine"]["error"] = str(error)
         return result
     result["engine"].update(
         reachable=True, version=info["ServerVersion"], root=info["DockerRootDir"]
     )
-    result["free_bytes"] = _host.free_bytes(info["DockerRootDir"])
-    result["taken_ports"] = _host.taken_ports(
-        module.params["ports"], _host.listeners(), result["containers"]
+    result["free_bytes"] = host_facts.free_bytes(info["DockerRootDir"])
+    result["taken_ports"] = host_facts.taken_ports(
+        module.params["ports"], host_facts.listeners(), result["containers"]
     )
     return result
 
@@ -205,7 +205,7 @@ def main():
     }
     module = AnsibleModule(
         argument_spec=dict(
-            _engine.ARGUMENTS,
+            connection.ARGUMENTS,
             stack_name={"type": "str", "default": "aisha"},
             ports={"type": "list", "elements": "dict", "default": [], "options": port},
         ),

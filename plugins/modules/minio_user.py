@@ -134,7 +134,7 @@ steps:
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.aisha.bot_stack.plugins.module_utils._minio_admin import (
+from ansible_collections.aisha.bot_stack.plugins.module_utils.minio_admin import (
     HAS_MINIO,
     MINIO_IMPORT_ERROR,
     MinioError,

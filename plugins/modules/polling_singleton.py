@@ -232,21 +232,22 @@ gap_ms:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.aisha.bot_stack.plugins.module_utils import (
-    _engine,
-    _polling,
-    _polling_apply,
-    _polling_lease,
-    _polling_plan,
-    _polling_proof,
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import apply as polling_apply
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import lease as polling_lease
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import plan as polling_plan
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import proof as polling_proof
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import sight as polling_sight
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.bot_api import (
+    BotApi,
+    BotApiError,
 )
-from ansible_collections.aisha.bot_stack.plugins.module_utils._bot_api import BotApi, BotApiError
 
 KNOWN_ERRORS = (
     BotApiError,
-    _polling_apply.ApplyError,
-    _polling_lease.LeaseError,
-    _polling_proof.ProofError,
+    polling_apply.ApplyError,
+    polling_lease.LeaseError,
+    polling_proof.ProofError,
 )
 
 
@@ -257,9 +258,9 @@ class Run:
         options = module.params
         self.module = module
         self.token = token
-        self.host = _polling.host_name()
-        self.client = _polling.connect(module)
-        self.desired = _polling_plan.Desired(
+        self.host = polling_sight.host_name()
+        self.client = polling_sight.connect(module)
+        self.desired = polling_plan.Desired(
             options["name"],
             holder=options["holder"],
             successor=options["successor"],
@@ -270,21 +271,21 @@ class Run:
         )
         self.asks = bool(self.desired.holder) and options["webhook"] != "ignore"
         self.bot_api = BotApi(options["bot_api_url"], token)
-        self.applier = _polling_apply.Applier(
+        self.applier = polling_apply.Applier(
             self.client,
-            _engine.ENGINE_ERRORS,
-            _engine.NotFound,
+            connection.ENGINE_ERRORS,
+            connection.NotFound,
             self.bot_api.delete_webhook,
             options["stop_timeout"],
         )
-        self.lease = _polling_lease.Lease(options["name"], options["run_id"], self.host)
+        self.lease = polling_lease.Lease(options["name"], options["run_id"], self.host)
         self.result = {"changed": False}
 
     def observe(self):
         """What there is, and the plan for it."""
         webhook, pending = self.bot_api.webhook() if self.asks else (None, None)
-        sight = _polling.look(self.module, self.token)
-        plan = _polling_plan.plan(
+        sight = polling_sight.look(self.module, self.token)
+        plan = polling_plan.plan(
             sight.containers,
             sight.processes,
             sight.container(self.desired.holder or self.desired.retired),
@@ -294,7 +295,7 @@ class Run:
             self.host,
         )
         self.result.update(
-            _polling.observed(
+            polling_sight.observed(
                 self.client, self.token, sight, self.desired, webhook, pending, self.quiet_since()
             )
         )
@@ -307,7 +308,7 @@ class Run:
             self.lease.stopped_at,
             self.applier.last_stop_at or 0.0,
         ]
-        return max(known) + _polling_proof.LATE_SECONDS if any(known) else 0.0
+        return max(known) + polling_proof.LATE_SECONDS if any(known) else 0.0
 
     def run(self):
         """The whole call; raises KNOWN_ERRORS."""
@@ -320,7 +321,7 @@ class Run:
             restorable=None,
             stopped_at=None,
             gap_ms=None,
-            diff=_polling_plan.diff(plan, sight.processes),
+            diff=polling_plan.diff(plan, sight.processes),
         )
         if plan.problems:
             self.module.fail_json(msg=" ".join(plan.problems), **self.result)
@@ -349,9 +350,9 @@ class Run:
                     self.module.params["healthy_timeout"], self.quiet_since()
                 )
         except (
-            _polling_apply.ApplyError,
-            _polling_proof.ProofError,
-            *_engine.ENGINE_ERRORS,
+            polling_apply.ApplyError,
+            polling_proof.ProofError,
+            *connection.ENGINE_ERRORS,
         ) as error:
             restored = self.applier.take_back()
             self.result.update(stopped=self.applier.stopped, restored=restored)
@@ -363,18 +364,18 @@ class Run:
                 if not self.applier.stopped
                 else "Nothing that was stopped for it could be started again."
             )
-            raise _polling_apply.ApplyError(
+            raise polling_apply.ApplyError(
                 "%s\n%s" % (self.token.scrub(str(error)), after)
             ) from error
         self.result.update(
             stopped=self.applier.stopped,
-            restorable=_polling_plan.best_to_restore(self.applier.stopped),
+            restorable=polling_plan.best_to_restore(self.applier.stopped),
             stopped_at=self.applier.last_stop_at,
         )
 
     def proof(self):
         """The holder's watcher."""
-        return _polling_proof.Proof(
+        return polling_proof.Proof(
             self.client,
             self.desired.holder,
             self.token,
@@ -388,10 +389,10 @@ class Run:
         inspection = proof.wait_until_it_polls(
             self.module.params["healthy_timeout"], self.quiet_since()
         )
-        started = _polling_proof.epoch(inspection["State"]["StartedAt"])
-        since = max(started, self.quiet_since(), time.time() - _polling_proof.LOOK_BACK_SECONDS)
+        started = polling_proof.epoch(inspection["State"]["StartedAt"])
+        since = max(started, self.quiet_since(), time.time() - polling_proof.LOOK_BACK_SECONDS)
         found = proof.confirm(since, self.module.params["confirm_window"], bool(plan.steps))
-        self.result.update(_polling.as_result(found))
+        self.result.update(polling_sight.as_result(found))
         if found["pending_updates"] is not None:
             self.result["pending_updates"] = found["pending_updates"]
         last_stop = max(self.applier.last_stop_at or 0.0, self.module.params["stopped_at"])
@@ -401,8 +402,8 @@ class Run:
 
     def look_again(self):
         """What was stopped may have somebody who starts it again: then this run has not done what it says."""
-        sight = _polling.look(self.module, self.token)
-        plan = _polling_plan.plan(
+        sight = polling_sight.look(self.module, self.token)
+        plan = polling_plan.plan(
             sight.containers,
             sight.processes,
             sight.container(self.desired.holder),
@@ -416,11 +417,11 @@ class Run:
         )
         if back:
             units = sorted({found["unit"] for found in back if found.get("unit")})
-            raise _polling_apply.ApplyError(
+            raise polling_apply.ApplyError(
                 "%s: stopped, and there again: %s. Something starts it: %s."
                 % (
                     self.host,
-                    "; ".join(_polling_plan.describe(found) for found in back),
+                    "; ".join(polling_plan.describe(found) for found in back),
                     "the unit %s; systemctl disable --now %s ends it" % (units[0], units[0])
                     if units
                     else "look for a supervisor, a cron job or a compose command that runs on",
@@ -438,7 +439,7 @@ def main():
     """Runs the module."""
     module = AnsibleModule(
         argument_spec=dict(
-            _engine.ARGUMENTS,
+            connection.ARGUMENTS,
             state={"type": "str", "choices": ["present", "absent"], "default": "present"},
             successor={"type": "str", "default": ""},
             suspects={"type": "str", "choices": ["fail", "stop", "report"], "default": "fail"},
@@ -450,13 +451,13 @@ def main():
             run_id={"type": "str", "default": ""},
             last={"type": "bool", "default": True},
             restore={"type": "dict"},
-            **_polling.ARGUMENTS,
+            **polling_sight.ARGUMENTS,
         ),
         supports_check_mode=True,
-        **_polling.ONE_TOKEN,
+        **polling_sight.ONE_TOKEN,
     )
-    _polling.refuse_without_root(module)
-    run = Run(module, _polling.read_token(module))
+    polling_sight.refuse_without_root(module)
+    run = Run(module, polling_sight.read_token(module))
     try:
         if module.check_mode:
             run.lease.look()
@@ -469,7 +470,7 @@ def main():
         failure = ""
     except KNOWN_ERRORS as error:
         failure = str(error)
-    except _engine.ENGINE_ERRORS as error:
+    except connection.ENGINE_ERRORS as error:
         failure = "%s: the Docker Engine fails: %s" % (run.host, error)
     finally:
         run.lease.release(keep=not module.params["last"])

@@ -128,37 +128,38 @@ unread_files:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.aisha.bot_stack.plugins.module_utils import (
-    _engine,
-    _polling,
-    _polling_plan,
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import plan as polling_plan
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import sight as polling_sight
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.bot_api import (
+    BotApi,
+    BotApiError,
 )
-from ansible_collections.aisha.bot_stack.plugins.module_utils._bot_api import BotApi, BotApiError
 
 
 def main():
     """Runs the module."""
     module = AnsibleModule(
-        argument_spec=dict(_engine.ARGUMENTS, **_polling.ARGUMENTS),
+        argument_spec=dict(connection.ARGUMENTS, **polling_sight.ARGUMENTS),
         supports_check_mode=True,
-        **_polling.ONE_TOKEN,
+        **polling_sight.ONE_TOKEN,
     )
     options = module.params
-    _polling.refuse_without_root(module)
-    token = _polling.read_token(module)
-    client = _polling.connect(module)
-    desired = _polling_plan.Desired(
+    polling_sight.refuse_without_root(module)
+    token = polling_sight.read_token(module)
+    client = polling_sight.connect(module)
+    desired = polling_plan.Desired(
         options["name"], holder=options["holder"], suspects="report", allowed=options["allowed"]
     )
     try:
         webhook, pending = (
             BotApi(options["bot_api_url"], token).webhook() if options["holder"] else (None, None)
         )
-        sight = _polling.look(module, token)
-        seen = _polling.observed(client, token, sight, desired, webhook, pending)
+        sight = polling_sight.look(module, token)
+        seen = polling_sight.observed(client, token, sight, desired, webhook, pending)
     except BotApiError as error:
         module.fail_json(msg=str(error))
-    except _engine.ENGINE_ERRORS as error:
+    except connection.ENGINE_ERRORS as error:
         module.fail_json(msg="The Docker Engine does not answer: %s" % token.scrub(str(error)))
     module.exit_json(changed=False, **seen)
 

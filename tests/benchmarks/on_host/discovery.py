@@ -14,14 +14,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from ansible_collections.aisha.bot_stack.plugins.module_utils import (
-    _engine,
-    _polling,
-    _polling_containers,
-    _polling_files,
-    _polling_processes,
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import (
+    containers as polling_containers,
 )
-from ansible_collections.aisha.bot_stack.plugins.module_utils._polling_token import Token
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import files as polling_files
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import (
+    processes as polling_processes,
+)
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import sight as polling_sight
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.token import Token
 
 PARAMETERS = {
     "name": "aisha",
@@ -37,7 +39,7 @@ MODULE = SimpleNamespace(params=PARAMETERS)
 
 
 def connect() -> Any:
-    return _engine.connect(MODULE)
+    return connection.connect(MODULE)
 
 
 def one_after_the_other() -> list[Any]:
@@ -47,7 +49,7 @@ def one_after_the_other() -> list[Any]:
 
 
 def side_by_side() -> list[Any]:
-    return list(_polling_containers.inspect_all(connect, _engine.NotFound))
+    return list(polling_containers.inspect_all(connect, connection.NotFound))
 
 
 def main() -> None:
@@ -58,16 +60,16 @@ def main() -> None:
     fingerprint = token.fingerprint("aisha")
 
     def processes() -> Any:
-        return _polling_processes.observe(token, _polling_files.FileReader(token), ids)
+        return polling_processes.observe(token, polling_files.FileReader(token), ids)
 
     def containers() -> Any:
-        reader = _polling_files.FileReader(token)
-        return _polling_containers.observe(token, fingerprint, reader, inspections, {})
+        reader = polling_files.FileReader(token)
+        return polling_containers.observe(token, fingerprint, reader, inspections, {})
 
     ways: dict[str, Callable[[], Any]] = {
         "one_after_the_other": one_after_the_other,
         "side_by_side": side_by_side,
-        "look": lambda: _polling.look(MODULE, token),
+        "look": lambda: polling_sight.look(MODULE, token),
         "look_at_processes": processes,
         "look_at_containers": containers,
     }
@@ -80,7 +82,7 @@ def main() -> None:
             start = time.perf_counter()
             way()
             seconds[name].append(time.perf_counter() - start)
-    sight = _polling.look(MODULE, token)
+    sight = polling_sight.look(MODULE, token)
     print(
         json.dumps(
             {

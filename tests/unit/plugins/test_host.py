@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.aisha.bot_stack.plugins.module_utils import _host
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import host_facts
 
 # Rows as in /proc/net/tcp and tcp6: 127.0.0.1:5000 and [::]:8081 listen, one is a connection.
 TCP = """\
@@ -31,8 +31,8 @@ def container(name: str, *ports: list[Any]) -> dict[str, Any]:
 
 
 def test_only_listening_sockets_count() -> None:
-    assert _host.parse_listeners(TCP) == {("127.0.0.1", 5000)}
-    assert _host.parse_listeners(TCP6) == {("::", 8081)}
+    assert host_facts.parse_listeners(TCP) == {("127.0.0.1", 5000)}
+    assert host_facts.parse_listeners(TCP6) == {("::", 8081)}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_port_is_taken_only_by_somebody_else(
     containers: list[dict[str, Any]],
     taken_by: str | None,
 ) -> None:
-    taken = _host.taken_ports([wanted], listening, containers)
+    taken = host_facts.taken_ports([wanted], listening, containers)
     assert [port["by"] for port in taken] == ([taken_by] if taken_by else [])
 
 
@@ -80,9 +80,9 @@ def test_the_mtu_is_that_of_the_default_route(tmp_path: Path) -> None:
     device = tmp_path / "eth7"
     device.mkdir()
     (device / "mtu").write_text("1400\n", encoding="ascii")
-    assert _host.default_route_mtu(str(routes), str(tmp_path)) == 1400
+    assert host_facts.default_route_mtu(str(routes), str(tmp_path)) == 1400
     routes.write_text("Iface\tDestination\n", encoding="ascii")
-    assert _host.default_route_mtu(str(routes), str(tmp_path)) is None
+    assert host_facts.default_route_mtu(str(routes), str(tmp_path)) is None
 
 
 def test_a_row_has_no_environment_and_survives_a_container_without_health() -> None:
@@ -106,7 +106,7 @@ def test_a_row_has_no_environment_and_survives_a_container_without_health() -> N
             "RestartPolicy": {"Name": "unless-stopped"},
         },
     }
-    row = _host.describe(inspection)
+    row = host_facts.describe(inspection)
     assert "do-not-show" not in repr(row)
     assert (row["stack"], row["role"], row["health"]) == ("aisha", "primary", "")
     assert row["addresses"] == {"aisha-data": "172.18.0.2"}
@@ -114,5 +114,5 @@ def test_a_row_has_no_environment_and_survives_a_container_without_health() -> N
 
 
 def test_free_space_of_a_folder_that_is_not_here_is_unknown(tmp_path: Path) -> None:
-    assert _host.free_bytes(str(tmp_path / "missing")) is None
-    assert (_host.free_bytes(str(tmp_path)) or 0) > 0
+    assert host_facts.free_bytes(str(tmp_path / "missing")) is None
+    assert (host_facts.free_bytes(str(tmp_path)) or 0) > 0

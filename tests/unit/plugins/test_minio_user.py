@@ -45,7 +45,7 @@ def policy(bucket: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def admin() -> ModuleType:
-    path = ROOT / "plugins/module_utils/_minio_admin.py"
+    path = ROOT / "plugins/module_utils/minio_admin.py"
     spec = importlib.util.spec_from_file_location("minio_admin_under_test", path)
     assert spec is not None
     assert spec.loader is not None

@@ -13,11 +13,11 @@ from secrets import token_urlsafe
 from typing import Any
 
 import pytest
-from ansible_collections.aisha.bot_stack.plugins.module_utils import (
-    _polling_containers,
-    _polling_files,
-    _polling_token,
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import (
+    containers as polling_containers,
 )
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import files as polling_files
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.token import Token
 
 ID = "712345678"
 LIMIT = 64 * 1024
@@ -32,7 +32,7 @@ def text() -> str:
 
 @pytest.fixture
 def reader(text: str) -> Any:
-    return _polling_files.FileReader(_polling_token.Token(text))
+    return polling_files.FileReader(Token(text))
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_file_is_read_once_however_it_is_called(reader: Any, text: str, tmp_pa
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     for name in ("token", "second", "third"):
         assert reader.find(str(tmp_path / name)) is True
-    assert _polling_files.FileReader(_polling_token.Token(text)).find(str(path)) is None
+    assert polling_files.FileReader(Token(text)).find(str(path)) is None
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
     assert reader.find(str(path)) is None
 
@@ -270,7 +270,7 @@ def root(tmp_path: Path) -> Path:
     ],
 )
 def test_a_path_is_followed_inside_the_container(root: Path, path: str, host: str | None) -> None:
-    found = _polling_files.resolve(path, below(root))
+    found = polling_files.resolve(path, below(root))
     assert (None if found is None else os.path.normpath(found)) == (host and str(root / host))
 
 
@@ -279,7 +279,7 @@ def test_a_chain_of_links_ends(tmp_path: Path, links: int, is_found: bool) -> No
     (tmp_path / "0").write_text("end")
     for number in range(links):
         (tmp_path / str(number + 1)).symlink_to(str(number))
-    assert (_polling_files.resolve(f"/{links}", below(tmp_path)) is not None) is is_found
+    assert (polling_files.resolve(f"/{links}", below(tmp_path)) is not None) is is_found
 
 
 @pytest.fixture
@@ -325,8 +325,8 @@ def test_a_path_is_found_in_the_uppermost_layer(
     # A character device 0:0 says that the path was removed from the layers below.
     for name in ("upper/app/removed", "upper/gone"):
         os.mknod(tmp_path / name, stat.S_IFCHR | 0o600, os.makedev(0, 0))
-    locate = _polling_containers._root(layers, {"/run/secrets": str(tmp_path / "mount")})
-    found = _polling_files.resolve(path, locate)
+    locate = polling_containers._root(layers, {"/run/secrets": str(tmp_path / "mount")})
+    found = polling_files.resolve(path, locate)
     assert (None if found is None else Path(found).read_text()) == content
 
 
@@ -387,4 +387,4 @@ def test_a_path_is_found_in_the_uppermost_layer(
 def test_named_files(
     arguments: list[str], variables: list[str], folder: str, paths: list[str]
 ) -> None:
-    assert _polling_files.named_files(arguments, variables, folder) == paths
+    assert polling_files.named_files(arguments, variables, folder) == paths

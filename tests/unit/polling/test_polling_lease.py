@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.aisha.bot_stack.plugins.module_utils._polling_lease import (
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling.lease import (
     LEASE_SECONDS,
     Lease,
     LeaseError,
@@ -20,7 +20,7 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils._polling_lease imp
 # Takes a lease, says so, and gives it back when it is told: "keep" or "end".
 RUN = """
 import sys
-from ansible_collections.aisha.bot_stack.plugins.module_utils._polling_lease import (
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling.lease import (
     Lease, LeaseError)
 lease = Lease("aisha", sys.argv[1], "host-a", sys.argv[2])
 try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.aisha.bot_stack.plugins.module_utils._polling_log import (
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling.log import (
     events,
     split_engine_log,
 )

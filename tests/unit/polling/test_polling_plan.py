@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from ansible_collections.aisha.bot_stack.plugins.module_utils import _polling_plan
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import plan as polling_plan
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
@@ -119,11 +119,11 @@ class Case:
     wanted: dict[str, Any] = field(default_factory=dict)
 
     def desired(self) -> Any:
-        return _polling_plan.Desired("aisha", **{"holder": HOLDER, **self.wanted})
+        return polling_plan.Desired("aisha", **{"holder": HOLDER, **self.wanted})
 
     def plan(self) -> Any:
         desired = self.desired()
-        return _polling_plan.plan(
+        return polling_plan.plan(
             self.rows,
             self.processes,
             named(self.rows + self.unseen, desired.holder),
@@ -686,15 +686,15 @@ def test_a_step_carries_what_it_takes_to_do_it_and_to_take_it_back() -> None:
     ids=lambda value: value if isinstance(value, str) else value["name"],
 )
 def test_roles(row: Row, role: str) -> None:
-    desired = _polling_plan.Desired("aisha", HOLDER, NEXT, allowed=["ci-*"])
-    assert _polling_plan.role_of(row, desired) == role
+    desired = polling_plan.Desired("aisha", HOLDER, NEXT, allowed=["ci-*"])
+    assert polling_plan.role_of(row, desired) == role
 
 
 def test_findings_say_where_the_token_is() -> None:
     also = {"where": "file", "field": "/app/.env", "same_token": False}
     rows = [RUNNING, box("x", "exited", places=[dict(ENVIRONMENT), also])]
-    desired = _polling_plan.Desired("aisha", holder=HOLDER)
-    findings = _polling_plan.findings_of(rows, [process(70)], desired, HOST)
+    desired = polling_plan.Desired("aisha", holder=HOLDER)
+    findings = polling_plan.findings_of(rows, [process(70)], desired, HOST)
     assert [(f["kind"], f["name"], f["role"], f["live"]) for f in findings] == [
         ("container", HOLDER, "holder", True),
         ("container", "x", "suspect", False),
@@ -708,7 +708,7 @@ def test_findings_say_where_the_token_is() -> None:
 def test_the_diff_shows_the_steps_and_nothing_else() -> None:
     rows = [ours(HOLDER, "exited", "always"), ours(OLD, policy="always"), helper("w", "worker")]
     case = Case("", rows, processes=[process(70)], wanted=STOP)
-    diff = _polling_plan.diff(case.plan(), case.processes)
+    diff = polling_plan.diff(case.plan(), case.processes)
     before, after = (set(diff[key].splitlines()) for key in ("before", "after"))
     assert before - after == {
         f"container {number(HOLDER)[:12]} {HOLDER}: exited, restart policy always",
@@ -755,7 +755,7 @@ def on_the_way(containers: list[Row], processes: list[Row], steps: Sequence[Row]
     moments = [Moment(containers, processes, "")]
     begun = ""
     for step in steps:
-        containers, processes = _polling_plan.after(step, containers, processes)
+        containers, processes = polling_plan.after(step, containers, processes)
         if step["action"] in ("start", "unpause", "restart"):
             begun = step["id"]
         moments.append(Moment(containers, processes, begun))
@@ -778,12 +778,12 @@ class Situation:
         return (*rows, self.url, self.desired, HOST)
 
     def plan(self) -> Any:
-        return _polling_plan.plan(*self.arguments())
+        return polling_plan.plan(*self.arguments())
 
     def rivals(self) -> tuple[str, ...]:
         """Roles that this run does not let poll beside the holder."""
         return (
-            ("holder", "poller") if self.desired.suspects == "report" else tuple(_polling_plan.RANK)
+            ("holder", "poller") if self.desired.suspects == "report" else tuple(polling_plan.RANK)
         )
 
     def polling(self, moment: Moment) -> int:
@@ -800,16 +800,16 @@ class Situation:
             for row in moment.containers
             if row["id"] != moment.begun
             and self.role(row) in self.rivals()
-            and _polling_plan.is_live(row)
+            and polling_plan.is_live(row)
         ]
         return containers + self.rival_processes(moment)
 
     def rival_processes(self, moment: Moment) -> list[Row]:
-        findings = _polling_plan.findings_of([], moment.processes, self.desired, HOST)
+        findings = polling_plan.findings_of([], moment.processes, self.desired, HOST)
         return [found for found in findings if found["role"] in self.rivals()]
 
     def role(self, row: Row) -> str:
-        return str(_polling_plan.role_of(row, self.desired))
+        return str(polling_plan.role_of(row, self.desired))
 
 
 @st.composite
@@ -848,7 +848,7 @@ def containers(draw: st.DrawFn, name: str, states: Sequence[str] = STATES) -> Ro
 
 @st.composite
 def situations(draw: st.DrawFn) -> Situation:
-    desired = _polling_plan.Desired(
+    desired = polling_plan.Desired(
         "aisha",
         holder=draw(st.sampled_from([HOLDER, HOLDER, HOLDER, ""])),
         successor=draw(st.sampled_from([NEXT, ""])),
@@ -953,8 +953,8 @@ def test_a_plan_is_pure(situation: Situation) -> None:
     before = copy.deepcopy((*situation.arguments()[:5], vars(situation.desired)))
     first, second = situation.plan(), situation.plan()
     assert vars(first) == vars(second)
-    diff = _polling_plan.diff(first, situation.processes)
-    assert diff == _polling_plan.diff(second, situation.processes)
+    diff = polling_plan.diff(first, situation.processes)
+    assert diff == polling_plan.diff(second, situation.processes)
     assert vars(first) == vars(second)
     assert (*situation.arguments()[:5], vars(situation.desired)) == before
     assert (diff["before"] != diff["after"]) == any(
@@ -966,7 +966,7 @@ def test_a_plan_is_pure(situation: Situation) -> None:
 def is_restart_only(step: Row, rows: list[Row]) -> bool:
     """Steps after which the row says the same: a diff can't show them."""
     row = next((row for row in rows if row["id"] == step.get("id")), None)
-    return row is not None and _polling_plan.after(step, [row], [])[0] in (
+    return row is not None and polling_plan.after(step, [row], [])[0] in (
         [row],
         [dict(row, health="healthy")],
     )
@@ -980,7 +980,7 @@ def test_messages_say_nothing_of_the_rows_but_what_is_meant_for_them(situation: 
         if row is not None:
             row.update(image="never-shown", release="never-shown", started_at="never-shown")
     made = situation.plan()
-    diff = _polling_plan.diff(made, situation.processes)
+    diff = polling_plan.diff(made, situation.processes)
     assert "never-shown" not in repr(
         (made.problems, made.warnings, made.steps, made.findings, diff)
     )
@@ -991,14 +991,14 @@ ENTRIES = st.builds(
     st.sampled_from(["container", "container", "process"]),
     st.sampled_from("abcdef"),
     st.sampled_from(STATES),
-    st.sampled_from(list(_polling_plan.RANK)),
+    st.sampled_from(list(polling_plan.RANK)),
 )
 
 
 @EVERY
 @given(st.lists(ENTRIES, max_size=8))
 def test_who_polled_by_right_is_restored_first(stopped: list[Row]) -> None:
-    best = _polling_plan.best_to_restore(stopped)
+    best = polling_plan.best_to_restore(stopped)
     polled = [
         e for e in stopped if e["kind"] == "container" and e["state"] in ("running", "restarting")
     ]
@@ -1012,6 +1012,6 @@ def test_who_polled_by_right_is_restored_first(stopped: list[Row]) -> None:
 def test_what_goes_away_with_its_stop_is_not_what_is_restored() -> None:
     rows = [ours(HOLDER, "exited"), ours("a", auto_remove=True), ours("b")]
     stops = [step for step in Case("", rows).plan().steps if step["action"] == "disable"]
-    best = _polling_plan.best_to_restore(stops)
+    best = polling_plan.best_to_restore(stops)
     assert best is not None
     assert best["name"] == "b"

@@ -14,13 +14,13 @@ from secrets import token_urlsafe
 from typing import Any
 
 import pytest
-from ansible_collections.aisha.bot_stack.plugins.module_utils import (
-    _polling_apply,
-    _polling_files,
-    _polling_plan,
-    _polling_processes,
-    _polling_token,
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import apply as polling_apply
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import files as polling_files
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import plan as polling_plan
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import (
+    processes as polling_processes,
 )
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.token import Token
 
 Process = subprocess.Popen[str]
 Start = Callable[..., Process]
@@ -65,9 +65,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def observe(text: str, **more: Any) -> dict[int, dict[str, Any]]:
-    token = _polling_token.Token(text)
-    reader = _polling_files.FileReader(token)
-    rows, inside = _polling_processes.observe(token, reader, set(), **more)
+    token = Token(text)
+    reader = polling_files.FileReader(token)
+    rows, inside = polling_processes.observe(token, reader, set(), **more)
     assert inside == {}
     return {row["pid"]: row for row in rows}
 
@@ -125,10 +125,10 @@ def test_neither_rows_nor_messages_show_the_token(start: Start, text: str, tmp_p
     assert len(rows) == 1
     secret = text.partition(":")[2]
     for suspects in ("fail", "report", "stop"):
-        desired = _polling_plan.Desired("aisha", suspects=suspects)
-        made = _polling_plan.plan([], rows, None, None, None, desired, "host-a")
+        desired = polling_plan.Desired("aisha", suspects=suspects)
+        made = polling_plan.plan([], rows, None, None, None, desired, "host-a")
         assert made.problems or made.warnings or made.steps
-        shown = repr((rows, vars(made), _polling_plan.diff(made, rows)))
+        shown = repr((rows, vars(made), polling_plan.diff(made, rows)))
         assert not [part for part in range(28) if secret[part : part + 8] in shown]
 
 
@@ -136,10 +136,11 @@ def test_the_process_itself_and_who_started_it_are_left_out(start: Start, text: 
     other = start(WAITS, BOT_TOKEN=text)
     looks = """
 import json, os, sys
-from ansible_collections.aisha.bot_stack.plugins.module_utils import (
-    _polling_files, _polling_processes, _polling_token)
-token = _polling_token.Token(os.environ["BOT_TOKEN"])
-rows, inside = _polling_processes.observe(token, _polling_files.FileReader(token), set())
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import (
+    files as polling_files, processes as polling_processes)
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.token import Token
+token = Token(os.environ["BOT_TOKEN"])
+rows, inside = polling_processes.observe(token, polling_files.FileReader(token), set())
 print(json.dumps([row["pid"] for row in rows]))
 """
     starts = (
@@ -154,9 +155,9 @@ print(json.dumps([row["pid"] for row in rows]))
 
 def test_ancestors_go_up_to_the_first_process(start: Start) -> None:
     child = start(WAITS)
-    found = _polling_processes.ancestors(child.pid)
+    found = polling_processes.ancestors(child.pid)
     assert found[:3] == [child.pid, os.getpid(), os.getppid()]
-    assert _polling_processes.ancestors(child.pid, proc="/nowhere") == [child.pid]
+    assert polling_processes.ancestors(child.pid, proc="/nowhere") == [child.pid]
 
 
 def test_a_task_of_ansible_is_left_out(start: Start, text: str, tmp_path: Path) -> None:
@@ -203,7 +204,7 @@ def test_a_task_of_ansible_is_left_out(start: Start, text: str, tmp_path: Path) 
     ],
 )
 def test_what_belongs_to_ansible(arguments: list[str], answer: bool) -> None:
-    assert _polling_processes.is_ansible(arguments) is answer
+    assert polling_processes.is_ansible(arguments) is answer
 
 
 def test_processes_that_end_meanwhile_do_not_disturb(start: Start, text: str) -> None:
@@ -234,11 +235,11 @@ def test_a_command_line_counts_where_the_environment_may_not_be_read(
     start: Start, text: str
 ) -> None:
     process = start(WAITS, text)
-    token = _polling_token.Token(text)
-    reader = _polling_files.FileReader(token)
+    token = Token(text)
+    reader = polling_files.FileReader(token)
     os.seteuid(NOBODY)
     try:
-        rows, _inside = _polling_processes.observe(token, reader, set())
+        rows, _inside = polling_processes.observe(token, reader, set())
     finally:
         os.seteuid(0)
     assert reader.unread > 0
@@ -261,8 +262,8 @@ def write_process(proc: Path, pid: int, cgroup: str, namespace: str, *arguments:
 
 
 def test_a_container_and_a_unit_are_read_from_the_cgroup(text: str, tmp_path: Path) -> None:
-    token = _polling_token.Token(text)
-    reader = _polling_files.FileReader(token)
+    token = Token(text)
+    reader = polling_files.FileReader(token)
     config = tmp_path / "config"
     config.write_text(text)
     here, there = "pid:[1]", "pid:[2]"
@@ -280,7 +281,7 @@ def test_a_container_and_a_unit_are_read_from_the_cgroup(text: str, tmp_path: Pa
     write_process(proc, 15, "0::/user.slice\n", here, "bot", str(config))
     write_process(proc, 16, f"0::/system.slice/docker.service/{known}\n", here, "bot", text)
     write_process(proc, 17, "0::/\n", here)
-    rows, inside = _polling_processes.observe(token, reader, {known}, proc=str(proc), own=1)
+    rows, inside = polling_processes.observe(token, reader, {known}, proc=str(proc), own=1)
     found = {row["pid"]: (row["unit"], row["name"], row["started"]) for row in rows}
     assert found == {
         10: ("my-bot.service", "my) bot", "4711"),
@@ -311,7 +312,7 @@ def began(process: Process) -> str:
 def test_sigterm_ends_a_process(start: Start) -> None:
     ends = "import signal; print('ready', flush=True); signal.pause()"
     process = start(ends)
-    _polling_apply.terminate(process.pid, began(process), 30)
+    polling_apply.terminate(process.pid, began(process), 30)
     assert process.wait(30) == -signal.SIGTERM
 
 
@@ -323,13 +324,13 @@ print("ready", flush=True)
 signal.pause()
 """
     process = start(ends)
-    _polling_apply.terminate(process.pid, began(process), 30)
+    polling_apply.terminate(process.pid, began(process), 30)
     assert process.wait(30) == 7
 
 
 def test_sigkill_ends_what_sigterm_does_not(start: Start) -> None:
     process = start(COUNTS)
-    _polling_apply.terminate(process.pid, began(process), 0.3)
+    polling_apply.terminate(process.pid, began(process), 0.3)
     assert process.wait(30) == -signal.SIGKILL
 
 
@@ -337,13 +338,13 @@ def test_a_paused_process_ends_as_well(start: Start) -> None:
     process = start(COUNTS)
     process.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, process.pid, os.WSTOPPED)
-    _polling_apply.terminate(process.pid, began(process), 0.3)
+    polling_apply.terminate(process.pid, began(process), 0.3)
     assert process.wait(30) == -signal.SIGKILL
 
 
 def test_another_process_with_the_same_number_is_not_touched(start: Start) -> None:
     process = start(COUNTS)
-    _polling_apply.terminate(process.pid, str(int(began(process)) + 1), 0.3)
+    polling_apply.terminate(process.pid, str(int(began(process)) + 1), 0.3)
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("how many?\n")
@@ -356,6 +357,6 @@ def test_what_has_ended_is_left_alone(start: Start) -> None:
     process = start("")
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     started = began(process)
-    _polling_apply.terminate(process.pid, started, 0.3)
+    polling_apply.terminate(process.pid, started, 0.3)
     assert process.wait(30) == 0
-    _polling_apply.terminate(process.pid, started, 0.3)
+    polling_apply.terminate(process.pid, started, 0.3)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.aisha.bot_stack.plugins.module_utils._polling_token import (
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.token import (
     Token,
     TokenError,
     scrub,

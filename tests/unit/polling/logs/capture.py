@@ -38,7 +38,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.aisha.bot_stack.plugins.module_utils import _polling_log
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import log as polling_log
 
 HERE = Path(__file__).resolve().parent
 BOTS = HERE / "bots"
@@ -275,7 +275,7 @@ class Workshop:
         self.seen = self.emulator.conflicts()
 
     def _write(self, bot: Bot, name: str) -> str:
-        text = _polling_log.scrub("\n".join(bot.lines) + "\n")
+        text = polling_log.scrub("\n".join(bot.lines) + "\n")
         for path, shown in self._paths():
             text = text.replace(path, shown)
         text = re.sub(rf"\b{self.emulator.port}\b", "8081", text)

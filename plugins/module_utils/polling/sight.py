@@ -9,15 +9,17 @@ import os
 import socket
 import time
 
-from ansible_collections.aisha.bot_stack.plugins.module_utils import (
-    _engine,
-    _polling_containers,
-    _polling_files,
-    _polling_plan,
-    _polling_processes,
-    _polling_proof,
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import (
+    containers as polling_containers,
 )
-from ansible_collections.aisha.bot_stack.plugins.module_utils._polling_token import (
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import files as polling_files
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import plan as polling_plan
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import (
+    processes as polling_processes,
+)
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import proof as polling_proof
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.token import (
     Token,
     TokenError,
 )
@@ -54,7 +56,7 @@ class Sight:
                 return row
         for inspection in self._inspections:
             if name and inspection["Name"].lstrip("/") == name:
-                return dict(_polling_containers.describe(inspection), places=[])
+                return dict(polling_containers.describe(inspection), places=[])
         return None
 
 
@@ -101,9 +103,9 @@ def refuse_without_root(module):
 def connect(module):
     """A client of the engine; ends the module with a sentence where it does not answer."""
     try:
-        client = _engine.connect(module)
+        client = connection.connect(module)
         client.ping()
-    except _engine.ENGINE_ERRORS as error:
+    except connection.ENGINE_ERRORS as error:
         module.fail_json(
             msg="%s: the Docker Engine at %s does not answer: %s. Start it, or set docker_host."
             % (host_name(), module.params["docker_host"], error)
@@ -113,20 +115,22 @@ def connect(module):
 
 def look(module, token):
     """One look at the host. Raises ENGINE_ERRORS."""
-    reader = _polling_files.FileReader(token)
-    inspections = _polling_containers.inspect_all(lambda: _engine.connect(module), _engine.NotFound)
+    reader = polling_files.FileReader(token)
+    inspections = polling_containers.inspect_all(
+        lambda: connection.connect(module), connection.NotFound
+    )
     processes, inside = [], {}
     if module.params["processes"]:
         ids = {inspection["Id"] for inspection in inspections}
-        processes, inside = _polling_processes.observe(token, reader, ids)
-    containers = _polling_containers.observe(
+        processes, inside = polling_processes.observe(token, reader, ids)
+    containers = polling_containers.observe(
         token, token.fingerprint(module.params["name"]), reader, inspections, inside
     )
     return Sight(inspections, containers, processes, reader.unread)
 
 
 def as_result(found):
-    """_polling_proof.evidence() in the words of the modules' results."""
+    """polling_proof.evidence() in the words of the modules' results."""
     return {
         "conflicts": {
             "count": found["conflicts"],
@@ -139,16 +143,14 @@ def as_result(found):
 
 def observed(client, token, sight, desired, webhook, pending, quiet_since=0.0):
     """One look as a result; conflicts are those in the holder's log since quiet_since and its look-back."""
-    findings = _polling_plan.findings_of(sight.containers, sight.processes, desired, host_name())
+    findings = polling_plan.findings_of(sight.containers, sight.processes, desired, host_name())
     found = {"conflicts": 0, "last_conflict": None, "conflict_text": "", "polling_since": None}
     holder = sight.container(desired.holder)
     if holder is not None:
-        since = max(quiet_since, time.time() - _polling_proof.LOOK_BACK_SECONDS)
-        found = _polling_proof.evidence(
-            client, client.inspect_container(holder["id"]), token, since
-        )
+        since = max(quiet_since, time.time() - polling_proof.LOOK_BACK_SECONDS)
+        found = polling_proof.evidence(client, client.inspect_container(holder["id"]), token, since)
         if holder["id"] not in [finding.get("id") for finding in findings]:
-            findings += _polling_plan.findings_of([holder], [], desired, host_name())
+            findings += polling_plan.findings_of([holder], [], desired, host_name())
     return dict(
         as_result(found),
         findings=findings,

@@ -11,8 +11,8 @@ import posixpath
 import stat
 import threading
 
-from ansible_collections.aisha.bot_stack.plugins.module_utils import _polling_files
-from ansible_collections.aisha.bot_stack.plugins.module_utils._host import LABEL
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine.host_facts import LABEL
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import files as polling_files
 
 # An engine answers some questions side by side; more than this makes it slower.
 THREADS = 4
@@ -42,7 +42,7 @@ def observe(token, fingerprint, reader, inspections, inside):
     """One row for each container that holds the token.
 
     inspections: from inspect_all(). inside: from a container's id to places in its processes, as
-    _polling_processes.observe() gives it. A row is {"id", "name", "image", "state", "health",
+    processes.observe() gives it. A row is {"id", "name", "image", "state", "health",
     "restart_policy", "auto_remove", "stack", "stack_role", "release", "bot_role", "service",
     "started_at", "restarts", "exit_code", "pid", "places"}; the places are the surest first.
     """
@@ -122,7 +122,7 @@ def _places(token, fingerprint, reader, inspection):
         else:
             note(reader.find(source), "file", destination)
     folder = config.get("WorkingDir") or "/"
-    named = _polling_files.named_files(
+    named = polling_files.named_files(
         command["entry point"] + command["command"], variables.values(), folder
     )
     seen = {place["field"] for place in places}
@@ -130,7 +130,7 @@ def _places(token, fingerprint, reader, inspection):
     # Libraries of bots read this file without being told.
     for path in [*named, posixpath.join(folder, ".env")]:
         if path not in seen:
-            host_path = _polling_files.resolve(path, root)
+            host_path = polling_files.resolve(path, root)
             note(reader.find(host_path) if host_path else None, "file", path)
     return places
 

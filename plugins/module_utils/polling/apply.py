@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the aisha.bot_stack team
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes the steps of a plan (_polling_plan), and takes them back where the holder can't be brought up."""
+"""Takes the steps of a plan (plan.py), and takes them back where the holder can't be brought up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from ansible_collections.aisha.bot_stack.plugins.module_utils import _polling_plan
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import plan as polling_plan
 
 POLL_SECONDS = 0.1
 
@@ -134,7 +134,7 @@ class Applier:
 
         Returns the restored entry, or None when there was none to restore.
         """
-        best = _polling_plan.best_to_restore(self.stopped)
+        best = polling_plan.best_to_restore(self.stopped)
         renamed = [step["id"] for step in self.started if step["action"] == "rename"]
         for step in reversed(self.started):
             # A holder that has nobody to make way for is left to its restart policy: it may recover.

@@ -10,7 +10,7 @@ import json
 import os
 import time
 
-from ansible_collections.aisha.bot_stack.plugins.module_utils import _polling_log
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import log as polling_log
 
 POLL_SECONDS = 0.25
 # A conflict is answered up to 3 s late (the Bot API's rule), also to a holder whose rival is gone.
@@ -66,12 +66,12 @@ def heartbeat(inspection):
 
 
 def read_events(client, container_id, token, since):
-    """What the container's log says about polling since then, as _polling_log.Event."""
+    """What the container's log says about polling since then, as polling_log.Event."""
     raw = client.logs(
         container_id, timestamps=True, since=int(since) or None, tail=MAX_LOG_LINES
     ).decode("utf-8", "replace")
-    lines = _polling_log.split_engine_log(raw)
-    return [event for event in _polling_log.events(lines) if event.at >= since]
+    lines = polling_log.split_engine_log(raw)
+    return [event for event in polling_log.events(lines) if event.at >= since]
 
 
 def last_lines(client, container_id, token, lines=20):

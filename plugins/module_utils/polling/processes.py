@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 
-from ansible_collections.aisha.bot_stack.plugins.module_utils._polling_files import named_files
+from ansible_collections.aisha.bot_stack.plugins.module_utils.polling.files import named_files
 
 MAX_BYTES = 1 << 20
 CONTAINER_ID = re.compile(r"[0-9a-f]{64}")

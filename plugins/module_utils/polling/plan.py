@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Decides who may poll: a pure function from what was observed and what is wanted to steps.
 
-observe (_polling_containers, _polling_processes) -> plan (here) -> apply (_polling_apply).
+observe (containers.py, processes.py) -> plan (here) -> apply (apply.py).
 """
 
 from __future__ import annotations
