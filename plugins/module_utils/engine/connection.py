@@ -16,9 +16,17 @@ try:
     # What the SDK raises where an engine does not answer or refuses.
     ENGINE_ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException)
     NotFound = docker.errors.NotFound
+    # Reading from a socket that says nothing for too long is one or the other.
+    TimedOut = (requests.exceptions.Timeout, requests.exceptions.ConnectionError)
 except ImportError:
     docker = None
-    ENGINE_ERRORS = NotFound = ()
+    ENGINE_ERRORS = NotFound = TimedOut = ()
+
+
+def reason(error):
+    """What an engine says against a request, without what its client puts around it."""
+    return getattr(error, "explanation", None) or str(error)
+
 
 ARGUMENTS = {
     "docker_host": {

@@ -11,6 +11,8 @@ import struct
 
 LABEL = "aisha.bot_stack."
 LISTEN = "0A"
+# How the engine names its own architecture, and how images name it.
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 def parse_listeners(table):
@@ -103,9 +105,13 @@ def describe(inspection):
         "exit_code": state["ExitCode"],
         "started_at": state["StartedAt"] if state.get("Running") else "",
         "restarts": inspection["RestartCount"],
+        "stop_timeout": inspection["Config"].get("StopTimeout") or 10,
         "restart_policy": (inspection["HostConfig"].get("RestartPolicy") or {}).get("Name", ""),
+        # While it is aside its restart policy is "no": this is the one that it has by right.
+        "declared_policy": labels.get(LABEL + "restart_policy") or "always",
         "memory": inspection["HostConfig"].get("Memory") or 0,
         "pids_limit": inspection["HostConfig"].get("PidsLimit") or 0,
+        "cpu_shares": inspection["HostConfig"].get("CpuShares") or 0,
         "addresses": {
             network: endpoint.get("IPAddress") or ""
             for network, endpoint in inspection["NetworkSettings"]["Networks"].items()

@@ -1,0 +1,354 @@
+# Copyright (c) 2026, the aisha.bot_stack team
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place that creates, swaps, restarts, puts aside and removes containers.
+
+Each verdict (plan.py) is carried out in turn; the first failure ends the list, and what follows was not touched.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection, description
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine.host_facts import (
+    ARCHITECTURES,
+    describe,
+)
+
+LOOK_SECONDS = 0.25
+# Without a health check, a container that runs so long without a restart did not crash at its start.
+SETTLE_SECONDS = 5
+# With one it may end a few times, because what it needs starts at the same time.
+MOST_RESTARTS = 3
+LOG_LINES = 20
+
+
+class ApplyError(Exception):
+    """A container could not be brought up or removed; the message says which, why, and what runs now."""
+
+
+class NotWell(Exception):
+    """A container that was started does not run as it should; the message says why."""
+
+
+class Applier:
+    """Changes the containers of one host.
+
+    client: docker.APIClient. stack: value of the label aisha.bot_stack.name. host: its name, for messages.
+    scrub: from a text to the same without secrets. pull_timeout: none, a pull takes as long as it takes.
+    """
+
+    def __init__(self, client, stack, host, scrub):
+        self._client = client
+        self._stack = stack
+        self._host = host
+        self._scrub = scrub
+        version = client.api_version.split(".")
+        self._api_version = tuple(int(part) for part in version)
+
+    def provide_images(self, images, info):
+        """Pulls what this host does not have; returns warnings. ApplyError where one can't be had."""
+        warnings = []
+        for image in sorted(set(images)):
+            found = self.image(image)
+            if found is None:
+                self._pull(image)
+                found = self.image(image)
+            if found is None:
+                raise ApplyError(
+                    "%s has no image %s, and its registry gives none." % (self._host, image)
+                )
+            engine = ARCHITECTURES.get(info.get("Architecture"), info.get("Architecture"))
+            if found.get("Architecture") and engine and found["Architecture"] != engine:
+                warnings.append(
+                    "the image %s is for %s, and this host is %s"
+                    % (image, found["Architecture"], engine)
+                )
+        return warnings
+
+    def image(self, image):
+        """The image as the engine inspects it, or None."""
+        try:
+            return self._client.inspect_image(image)
+        except connection.NotFound:
+            return None
+
+    def _pull(self, image):
+        if image.startswith("sha256:"):
+            return
+        try:
+            self._client.pull(image)
+        except connection.ENGINE_ERRORS as error:
+            raise ApplyError(
+                "%s can't pull %s: %s. Check that the registry answers, that it has the image and that this host may log "
+                "in there." % (self._host, image, connection.reason(error))
+            ) from error
+
+    def carry_out(self, verdict, rows):
+        """Brings one container to what it should be. ApplyError where that fails; what ran before runs again then."""
+        for leftover in verdict.leftovers:
+            self.remove(leftover, verdict.wanted["stop_timeout"])
+        if verdict.put_back:
+            self._put_back(verdict, rows)
+            rows = dict(rows, **{verdict.name: rows[verdict.name + description.PREVIOUS]})
+        if verdict.action == "create":
+            self._replace(verdict, rows.get(verdict.name), swap="create")
+        elif verdict.action == "swap":
+            self._replace(verdict, rows[verdict.name], swap=verdict.wanted["swap"])
+        elif verdict.action == "mend":
+            self._mend(verdict, rows[verdict.name])
+        elif verdict.put_back:
+            self._started(verdict.name, verdict)
+        elif verdict.wanted["wait"] and rows[verdict.name]["health"] == "starting":
+            self._started(verdict.name, verdict, start=False)
+
+    def create(self, wanted, spec, name):
+        """Creates a container, not started, in all its networks; returns its ID."""
+        try:
+            body = description.creation(wanted, self._stack, spec, self._api_version)
+            created = self._client.create_container_from_config(body, name)
+            for network in wanted["networks"][1:]:
+                self._client.connect_container_to_network(
+                    created["Id"], network, **_endpoint(wanted)
+                )
+        except connection.ENGINE_ERRORS as error:
+            self.remove(name, 0)
+            raise ApplyError(
+                "%s: the engine does not create container %s: %s"
+                % (self._host, wanted["name"], connection.reason(error))
+            ) from error
+        return created["Id"]
+
+    def _replace(self, verdict, former, swap):
+        wanted, name = verdict.wanted, verdict.name
+        if swap == "create":
+            if former is not None:
+                self.remove(name, 0)
+            self.create(wanted, verdict.spec, name)
+            try:
+                self._started(name, verdict)
+            except ApplyError as error:
+                self._quiet(name, wanted["stop_timeout"])
+                raise ApplyError(
+                    "%s\nIt is new here: it was stopped, and left for its log." % error
+                ) from error
+            return
+        successor = name + description.NEXT
+        self.create(wanted, verdict.spec, successor)
+        try:
+            if swap == "start_first":
+                self._started(successor, verdict)
+        except ApplyError as error:
+            self.remove(successor, wanted["stop_timeout"])
+            raise ApplyError("%s\nThe former one was not touched." % error) from error
+        self._aside(name, wanted["stop_timeout"])
+        try:
+            self._client.rename(successor, name)
+            if swap != "start_first":
+                self._started(name, verdict)
+        except (ApplyError, *connection.ENGINE_ERRORS) as error:
+            raise ApplyError(
+                "%s\n%s" % (error, self._take_back(verdict, former, successor))
+            ) from error
+        self.remove(name + description.PREVIOUS, 0)
+
+    def _aside(self, name, stop_timeout):
+        """Stops the one that runs and gives it a name under which nothing starts it again."""
+        try:
+            self._client.update_container(name, restart_policy={"Name": "no"})
+            if self._client.inspect_container(name)["State"].get("Paused"):
+                self._client.unpause(name)
+            self._client.stop(name, timeout=stop_timeout)
+            self._client.rename(name, name + description.PREVIOUS)
+        except connection.ENGINE_ERRORS as error:
+            raise ApplyError(
+                "%s: the engine does not stop container %s: %s"
+                % (self._host, name, connection.reason(error))
+            ) from error
+
+    def _quiet(self, name, stop_timeout):
+        try:
+            self._client.update_container(name, restart_policy={"Name": "no"})
+            self._client.stop(name, timeout=stop_timeout)
+        except connection.ENGINE_ERRORS:
+            # The failure that led here is the one to tell.
+            pass
+
+    def _take_back(self, verdict, former, successor):
+        """Puts the former one back after a failed swap; says how that went."""
+        name = verdict.name
+        try:
+            self.remove(successor, 0)
+            self.remove(name, verdict.wanted["stop_timeout"])
+            self._rename_back(name, former["restart_policy"])
+            if former["state"] not in ("running", "restarting", "paused"):
+                return "The former one (%s) was put back; it did not run before." % former["image"]
+            self._client.start(name)
+            self._wait(name, verdict.wanted, bool(former["health"]))
+        except (ApplyError, NotWell, *connection.ENGINE_ERRORS) as error:
+            return "The former one (%s) was put back, and is not well either: %s" % (
+                former["image"],
+                self._scrub(connection.reason(error)),
+            )
+        return "The former one (%s) was put back and is well." % former["image"]
+
+    def _put_back(self, verdict, rows):
+        former = rows[verdict.name + description.PREVIOUS]
+        if verdict.name in rows:
+            self.remove(verdict.name, verdict.wanted["stop_timeout"])
+        self._rename_back(verdict.name, former["declared_policy"])
+
+    def _rename_back(self, name, policy):
+        self._client.rename(name + description.PREVIOUS, name)
+        self._client.update_container(name, restart_policy={"Name": policy})
+
+    def _mend(self, verdict, current):
+        wanted, name = verdict.wanted, verdict.name
+        try:
+            for mend in verdict.mends:
+                if mend == "update":
+                    self._client.update_container(
+                        name,
+                        mem_limit=wanted["memory"],
+                        memswap_limit=wanted["memory"],
+                        cpu_shares=wanted["cpu_shares"],
+                        restart_policy={"Name": wanted["restart_policy"]},
+                    )
+                elif mend == "networks":
+                    for network in set(current["addresses"]) - set(wanted["networks"]):
+                        self._client.disconnect_container_from_network(name, network)
+                    for network in wanted["networks"]:
+                        if network not in current["addresses"]:
+                            self._client.connect_container_to_network(
+                                name, network, **_endpoint(wanted)
+                            )
+                elif mend == "unpause":
+                    self._client.unpause(name)
+                elif mend == "restart":
+                    self._client.restart(name, timeout=wanted["stop_timeout"])
+        except connection.ENGINE_ERRORS as error:
+            raise ApplyError(
+                "%s: the engine does not %s container %s: %s"
+                % (self._host, mend, name, connection.reason(error))
+            ) from error
+        self._started(name, verdict, start="start" in verdict.mends)
+
+    def restart(self, row, stop_timeout, wait_timeout):
+        """Restarts one container and waits until it is well. ApplyError where it is not."""
+        name = row["name"]
+        try:
+            if row["state"] == "paused":
+                self._client.unpause(name)
+            self._client.restart(name, timeout=stop_timeout)
+            self._wait(name, {"wait_timeout": wait_timeout}, bool(row["health"]))
+        except connection.ENGINE_ERRORS as error:
+            raise ApplyError(
+                "%s: the engine does not restart container %s: %s"
+                % (self._host, name, connection.reason(error))
+            ) from error
+        except NotWell as error:
+            raise ApplyError(self._sentence(name, error)) from error
+
+    def remove(self, name, stop_timeout):
+        """Removes a container, stopped by its own signal first; one that is gone is no error."""
+        try:
+            state = self._client.inspect_container(name)["State"]
+            if state["Status"] in ("running", "restarting"):
+                self._client.update_container(name, restart_policy={"Name": "no"})
+                self._client.stop(name, timeout=stop_timeout)
+            # v: volumes that have no name of their own, and nobody else.
+            self._client.remove_container(name, v=True, force=True)
+        except connection.NotFound:
+            pass
+        except connection.ENGINE_ERRORS as error:
+            raise ApplyError(
+                "%s: the engine does not remove container %s: %s"
+                % (self._host, name, connection.reason(error))
+            ) from error
+
+    def _started(self, name, verdict, start=True):
+        """Starts it, and waits until it is well if that is wanted. ApplyError, with its log, where it is not."""
+        try:
+            if start:
+                self._client.start(name)
+            if verdict.wanted["wait"]:
+                self._wait(name, verdict.wanted, None)
+        except connection.ENGINE_ERRORS as error:
+            raise ApplyError(
+                "%s: the engine does not start container %s: %s"
+                % (self._host, verdict.name, connection.reason(error))
+            ) from error
+        except NotWell as error:
+            raise ApplyError(self._sentence(name, error)) from error
+
+    def _wait(self, name, wanted, has_check):
+        """Until it is healthy or, without a health check, has run for some seconds. NotWell where it is not."""
+        deadline = time.monotonic() + wanted["wait_timeout"]
+        before = self._client.inspect_container(name)
+        first, since = before["RestartCount"], None
+        while True:
+            found = self._client.inspect_container(name)
+            state, restarts = found["State"], found["RestartCount"] - first
+            checked = has_check or bool(state.get("Health"))
+            if state["Status"] == "running":
+                since = since or time.monotonic()
+                if (state.get("Health") or {}).get("Status") == "healthy":
+                    return
+                if not checked and time.monotonic() - since >= SETTLE_SECONDS:
+                    return
+            if state["Status"] in ("exited", "dead") or restarts >= (
+                MOST_RESTARTS if checked else 1
+            ):
+                raise NotWell(
+                    "it ends by itself (exit code %d%s)"
+                    % (
+                        state["ExitCode"],
+                        ", killed for want of memory" if state.get("OOMKilled") else "",
+                    )
+                )
+            if time.monotonic() > deadline:
+                raise NotWell(
+                    "it is %s after %d s"
+                    % (
+                        (state.get("Health") or {}).get("Status") or state["Status"],
+                        wanted["wait_timeout"],
+                    )
+                )
+            time.sleep(LOOK_SECONDS)
+
+    def _sentence(self, name, error):
+        said = []
+        try:
+            found = self._client.inspect_container(name)
+            checks = (found["State"].get("Health") or {}).get("Log") or []
+            if checks and checks[-1]["Output"].strip():
+                said.append("Its health check says: %s" % checks[-1]["Output"].strip()[-500:])
+            log = self._client.logs(name, tail=LOG_LINES).decode("utf-8", "replace").strip()
+            said.append("Its last log lines:\n%s" % (log or "(none)"))
+        except connection.ENGINE_ERRORS as failure:
+            said.append("Its log can't be read: %s" % connection.reason(failure))
+        return self._scrub(
+            "Container %s on %s is not well: %s.\n%s"
+            % (description.ASIDE.sub("", name), self._host, error, "\n".join(said))
+        )
+
+
+def observe(client, names, stack):
+    """From a name to its row, of the stack's containers and of those that have one of the names or are aside for it."""
+    near = {name + end for name in names for end in ("", description.NEXT, description.PREVIOUS)}
+    rows = {}
+    for found in client.containers(all=True):
+        own = {name.lstrip("/") for name in found["Names"] or ()}
+        ours = (found.get("Labels") or {}).get("aisha.bot_stack.name") == stack
+        if ours or own & near:
+            try:
+                row = describe(client.inspect_container(found["Id"]))
+            except connection.NotFound:
+                continue
+            rows[row["name"]] = row
+    return rows
+
+
+def _endpoint(wanted):
+    return {"aliases": description.endpoint(wanted)["Aliases"]}

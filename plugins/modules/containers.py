@@ -1,0 +1,571 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the aisha.bot_stack team
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Applies descriptions of containers to one Docker Engine."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: containers
+short_description: Brings the containers of one host to what they are described to be
+version_added: 0.2.0
+description:
+  - The one place where this collection creates, swaps, restarts, puts aside and removes containers, in one call for all of a role.
+  - >-
+    Every container gets no capabilities, C(no-new-privileges), a numeric user, a read-only root, limits of memory, processes and CPU,
+    C(/tmp) and C(/run) in memory, and rotated logs.
+  - The list is worked off in order, and the first failure ends it; what follows was not touched.
+  - >-
+    A changed container is created beside the old one. The old one is kept aside (C(NAME.previous), stopped, never restarted by the engine)
+    until the new one is healthy or, without a health check, has run for 5 seconds without a restart. Else the old one comes back.
+  - A container that is as described is left alone. It carries a hash of its description; state, limits, restart policy and networks are compared as well.
+  - A container with one of the names that does not belong to the stack is refused before anything changes.
+  - On engines of API 1.44 or newer (Docker Engine 25) a health check runs each second while a container starts, and then every 15 s.
+author: The aisha.bot_stack team (@aisha)
+options:
+  stack_name:
+    description: Name of the stack that the containers belong to, label C(aisha.bot_stack.name).
+    type: str
+    default: aisha
+  state:
+    description:
+      - V(present), they run as described.
+      - >-
+        V(created), what differs is created under its name with O(suffix), not started, and what runs is left alone; for a swap by
+        M(aisha.bot_stack.polling_singleton). State and health are not compared then.
+      - V(restarted), those that are there are restarted, each only when the one before is healthy; only their names count.
+      - V(absent), they are removed; only their names count.
+      - V(finished), each is run to its end and removed; what it wrote is returned, and its exit code is no failure.
+    type: str
+    choices: [present, created, restarted, absent, finished]
+    default: present
+  containers:
+    description: The containers, in their order.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the container. It is known under it in its networks, too.
+        type: str
+        required: true
+      role:
+        description: What it does in the stack, label C(aisha.bot_stack.role).
+        type: str
+        default: ""
+      image:
+        description: C(name@sha256:…), or the ID of an image of this host. Required unless only names count.
+        type: str
+        default: ""
+      command:
+        description: Command. Default is the image's.
+        type: list
+        elements: str
+      entrypoint:
+        description: Entry point. Default is the image's.
+        type: list
+        elements: str
+      user:
+        description: Numeric C(uid:gid). Required unless only names count.
+        type: str
+        default: ""
+      env:
+        description: Environment, never a secret. Numbers become text, and V(true) and V(false) in lower case.
+        type: dict
+        default: {}
+      mounts:
+        description: What is mounted.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          type:
+            description: Kind.
+            type: str
+            choices: [volume, bind]
+            required: true
+          source:
+            description: Name of the volume, or path on the host.
+            type: str
+            required: true
+          target:
+            description: Path in the container.
+            type: str
+            required: true
+          read_only:
+            description: Whether it can't be written.
+            type: bool
+            default: false
+      networks:
+        description: Names of its networks. None at all means no network.
+        type: list
+        elements: str
+        default: []
+      publish:
+        description: "Published ports, each C(address:port:port); an IPv6 address stands in brackets."
+        type: list
+        elements: str
+        default: []
+      tmpfs:
+        description: Temporary file systems with their size.
+        type: list
+        elements: str
+        default: ["/tmp:size=64m,mode=1777", "/run:size=16m,mode=1777"]
+      memory:
+        description: Memory limit; there is no swap beyond it.
+        type: str
+        default: 256m
+      pids_limit:
+        description: Limit of processes and threads.
+        type: int
+        default: 256
+      cpu_shares:
+        description: Share of the CPU where containers compete for it.
+        type: int
+        default: 1024
+      healthcheck:
+        description: Health check. What is left out is the image's.
+        type: dict
+        suboptions:
+          test:
+            description: As Docker's API takes it, V([CMD, …]), V([CMD-SHELL, …]) or V([NONE]).
+            type: list
+            elements: str
+          interval:
+            description: Time between two checks, as in V(3s).
+            type: str
+          timeout:
+            description: Time for one check.
+            type: str
+          start_period:
+            description: Time in which failures don't count.
+            type: str
+          retries:
+            description: Failures in a row that make it unhealthy.
+            type: int
+      shm_size:
+        description: Size of C(/dev/shm). Default is the engine's.
+        type: str
+        default: ""
+      stop_signal:
+        description: Signal that stops it. Default is the image's.
+        type: str
+        default: ""
+      stop_timeout:
+        description: Seconds between that signal and SIGKILL.
+        type: int
+        default: 30
+      labels:
+        description: Labels beside those of the collection.
+        type: dict
+        default: {}
+      restart_policy:
+        description: >-
+          Restart policy. With V(unless-stopped), an engine that was killed stops the container when it comes back, and does not start it again.
+        type: str
+        choices: [always, unless-stopped, on-failure, "no"]
+        default: always
+      read_only:
+        description: Read-only root file system.
+        type: bool
+        default: true
+      cap_add:
+        description: Capabilities that it can't do without.
+        type: list
+        elements: str
+        default: []
+      config_hash:
+        description: Changes when a mounted file changes; a change makes the container anew.
+        type: str
+        default: ""
+      log_options:
+        description: Options of the log driver json-file; rotation is never off.
+        type: dict
+        default: {max-size: 10m, max-file: "3"}
+      wait:
+        description: Wait until it is well.
+        type: bool
+        default: true
+      wait_timeout:
+        description: >-
+          Seconds to wait for it; V(0) is 120, or its start period and a minute where that is longer. With O(state=finished), seconds until it
+          must have ended, and V(0) is 600.
+        type: int
+        default: 0
+      swap:
+        description: >-
+          V(stop_first) for what owns a volume, a port or an address. V(start_first) starts the new one under C(NAME.next) and stops the
+          old one when the new one is well, so that one always runs.
+        type: str
+        choices: [stop_first, start_first]
+        default: stop_first
+  suffix:
+    description: With O(state=created), what is added to the names.
+    type: str
+    default: .next
+  roles:
+    description: >-
+      With O(state=present), containers of the stack with one of these roles that O(containers) does not name are removed at the end. With
+      O(state=restarted) and O(state=absent), those with one of these roles are taken beside O(containers).
+    type: list
+    elements: str
+    default: []
+  aside:
+    description: With O(state=absent), also what is aside for one of them, or was left aside by a run that was broken off.
+    type: bool
+    default: true
+  docker_config:
+    description: Folder with the client's C(config.json), which has the login to the private registry.
+    type: path
+    default: /etc/aisha/docker
+  secrets:
+    description: Texts that leave this module in no form. Tokens of bots and passwords in URLs never do.
+    type: list
+    elements: str
+    default: []
+  wait_timeout:
+    description: With O(state=restarted), seconds to wait for each to be well.
+    type: int
+    default: 180
+extends_documentation_fragment:
+  - aisha.bot_stack.engine
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying target.
+    support: full
+    details: O(state=finished) runs nothing in check mode, and returns no results.
+  diff_mode:
+    description: Returns details on what has changed, when in diff mode.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Run the front
+  aisha.bot_stack.containers:
+    containers:
+      - name: aisha-front
+        role: front
+        image: registry.example.com:5000/aisha/front@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+        user: "10004:10004"
+        networks: [aisha-edge]
+        publish: ["127.0.0.1:8080:8080"]
+
+- name: Restart the workers
+  aisha.bot_stack.containers:
+    state: restarted
+    roles: [worker]
+"""
+
+RETURN = r"""
+containers:
+  description: From a name to its row of M(aisha.bot_stack.host_info), of the stack's containers, after the run.
+  returned: success
+  type: dict
+outdated:
+  description: Names of the containers that differed from their descriptions, or were restarted or removed.
+  returned: success
+  type: list
+  elements: str
+reasons:
+  description: From a name in RV(outdated) to what differed, in words.
+  returned: success
+  type: dict
+removed:
+  description: Names of the containers that nobody wanted any more.
+  returned: success
+  type: list
+  elements: str
+results:
+  description: With O(state=finished), what each did, in their order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name.
+      type: str
+    status:
+      description: Exit code; V(none) where it did not run or end.
+      type: int
+    output:
+      description: The end of what it wrote to its standard output.
+      type: str
+    errors:
+      description: The end of what it wrote to its standard error.
+      type: str
+    oom_killed:
+      description: Whether the kernel killed it for want of memory.
+      type: bool
+    error:
+      description: Why it did not run or end, or empty.
+      type: str
+    architecture:
+      description: The host's architecture, as images name it.
+      type: str
+    image_architecture:
+      description: The image's architecture.
+      type: str
+"""
+
+import os
+import socket
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
+    apply,
+    connection,
+    description,
+    plan,
+    tasks,
+)
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import Scrubber
+
+KNOWN_ERRORS = (apply.ApplyError, description.DescriptionError)
+
+
+class Run:
+    """One call of the module."""
+
+    def __init__(self, module):
+        self.module = module
+        self.options = module.params
+        self.stack = module.params["stack_name"]
+        self.host = socket.gethostname()
+        self.scrub = Scrubber(module.params["secrets"]).scrub
+        self.client = connection.connect(module)
+        config = os.path.join(module.params["docker_config"] or "", "config.json")
+        if os.path.exists(config):
+            self.client.reload_config(config)
+        self.info = self.client.info()
+        self.applier = apply.Applier(self.client, self.stack, self.host, self.scrub)
+        self.result = {
+            "changed": False,
+            "outdated": [],
+            "reasons": {},
+            "removed": [],
+            "results": [],
+        }
+
+    def go(self):
+        """Does what the options say; the result is in self.result."""
+        given = self.options["containers"]
+        names = [each["name"] for each in given]
+        if len(set(names)) != len(names):
+            raise description.DescriptionError(
+                "A name stands twice in containers: %s." % ", ".join(names)
+            )
+        rows = apply.observe(self.client, names, self.stack)
+        problems = plan.foreign(
+            [
+                name + end
+                for name in names
+                for end in ("", self.options["suffix"], description.PREVIOUS)
+            ],
+            rows,
+            self.stack,
+        )
+        if problems:
+            raise apply.ApplyError(
+                "%s: %s. Nothing was changed." % (self.host, "; ".join(problems))
+            )
+        {
+            "present": self.present,
+            "created": self.created,
+            "restarted": self.restarted,
+            "absent": self.absent,
+            "finished": self.finished,
+        }[self.options["state"]](given, names, rows)
+        if self.options["state"] != "finished":
+            after = rows
+            if self.result["changed"] and not self.module.check_mode:
+                after = apply.observe(self.client, names, self.stack)
+            self.result["containers"] = {
+                name: row for name, row in after.items() if row["stack"] == self.stack
+            }
+
+    def note(self, name, why):
+        """Counts a container as changed."""
+        self.result["changed"] = True
+        self.result["outdated"].append(name)
+        self.result["reasons"][name] = "; ".join(why)
+
+    def show(self, before, after, names):
+        """Before and after, where a diff is asked for."""
+        if self.module._diff:
+            self.result["diff"] = {
+                "before": plan.lines(before, names),
+                "after": plan.lines(after, names),
+            }
+
+    def wanted(self, given):
+        """(description, its hash) of each."""
+        whole = [description.normalised(each) for each in given]
+        return [(each, description.fingerprint(each, self.stack)) for each in whole]
+
+    def present(self, given, names, rows):
+        """They run as described; what nobody wants any more is removed last."""
+        verdicts = [
+            plan.judge(wanted, spec, rows, self.info) for wanted, spec in self.wanted(given)
+        ]
+        surplus = plan.surplus(rows, self.stack, self.options["roles"], names)
+        predicted = {name: row for name, row in rows.items() if name not in surplus}
+        for verdict in verdicts:
+            if verdict.changes:
+                self.note(verdict.name, verdict.why or ["a run was broken off"])
+                predicted = plan.after(verdict, predicted)
+        self.result["removed"] = surplus
+        self.result["changed"] = bool(self.result["changed"] or surplus)
+        self.show(rows, predicted, set(names) | set(rows))
+        for warning in plan.unlimited(self.info):
+            self.module.warn("%s: %s." % (self.host, warning))
+        if self.module.check_mode:
+            return
+        fresh = [
+            verdict.wanted["image"] for verdict in verdicts if verdict.action in ("create", "swap")
+        ]
+        for warning in self.applier.provide_images(fresh, self.info):
+            self.module.warn("%s: %s." % (self.host, warning))
+        done = []
+        for verdict in verdicts:
+            try:
+                self.applier.carry_out(verdict, rows)
+            except apply.ApplyError as error:
+                rest = [each.name for each in verdicts if each.changes and each.name not in done][
+                    1:
+                ]
+                self.result["changed"] = bool(done) or verdict.changes
+                raise apply.ApplyError(
+                    "%s%s" % (error, "\nNot touched: %s." % ", ".join(rest) if rest else "")
+                ) from error
+            done.append(verdict.name)
+        for name in surplus:
+            self.applier.remove(name, rows[name]["stop_timeout"])
+
+    def created(self, given, _names, rows):
+        """What differs exists beside what runs, not started."""
+        for wanted, spec in self.wanted(given):
+            verdict = plan.judge(wanted, spec, rows, self.info)
+            mends = set(verdict.mends) - {"start", "unpause", "restart"}
+            if verdict.action == "keep" or (verdict.action == "mend" and not mends):
+                continue
+            name = wanted["name"] + self.options["suffix"]
+            self.note(wanted["name"], verdict.why)
+            self.show(rows, dict(rows, **plan.after(verdict, {})), [wanted["name"], name])
+            if not self.module.check_mode:
+                for warning in self.applier.provide_images([wanted["image"]], self.info):
+                    self.module.warn("%s: %s." % (self.host, warning))
+                self.applier.remove(name, wanted["stop_timeout"])
+                self.applier.create(wanted, spec, name)
+
+    def chosen(self, names, rows):
+        """Rows that the names and the roles name, nothing that is aside; in their order."""
+        by_role = [
+            name
+            for role in self.options["roles"]
+            for name, row in sorted(rows.items())
+            if row["role"] == role and row["stack"] == self.stack
+        ]
+        return [
+            rows[name]
+            for name in dict.fromkeys(names + by_role)
+            if name in rows and not description.ASIDE.search(name)
+        ]
+
+    def restarted(self, _given, names, rows):
+        """Each is restarted when the one before is well."""
+        for row in self.chosen(names, rows):
+            self.note(row["name"], ["asked for"])
+            if not self.module.check_mode:
+                self.applier.restart(row, row["stop_timeout"], self.options["wait_timeout"])
+
+    def absent(self, _given, names, rows):
+        """They are gone, and what is aside for them."""
+        chosen = self.chosen(names, rows) + [
+            rows[name] for name in names if name in rows and description.ASIDE.search(name)
+        ]
+        if self.options["aside"]:
+            stems = {row["name"] for row in chosen} | set(names)
+            chosen += [
+                row
+                for name, row in sorted(rows.items())
+                if description.ASIDE.search(name)
+                and row["stack"] == self.stack
+                and (_stem(name) in stems or row["role"] in self.options["roles"])
+                and row not in chosen
+            ]
+        for row in chosen:
+            self.note(row["name"], ["not wanted"])
+        gone = {row["name"] for row in chosen}
+        self.show(rows, {name: row for name, row in rows.items() if name not in gone}, set(rows))
+        if not self.module.check_mode:
+            for row in chosen:
+                self.applier.remove(row["name"], row["stop_timeout"])
+
+    def finished(self, given, _names, _rows):
+        """Each is run to its end."""
+        whole = [tasks.task(each) for each in given]
+        if self.module.check_mode:
+            return
+        for warning in self.applier.provide_images([each["image"] for each in whole], self.info):
+            self.module.warn("%s: %s." % (self.host, warning))
+        for wanted in whole:
+            self.result["results"].append(
+                tasks.run(self.client, self.applier, self.stack, wanted, self.info, self.scrub)
+            )
+
+
+def _stem(name):
+    """The name for which a container is aside; an aside may itself be put aside."""
+    while description.ASIDE.search(name):
+        name = description.ASIDE.sub("", name)
+    return name
+
+
+def main():
+    """Runs the module."""
+    module = AnsibleModule(
+        argument_spec=dict(
+            connection.ARGUMENTS,
+            # Under load an engine takes its time to create or start a container.
+            timeout=dict(connection.ARGUMENTS["timeout"], default=120),
+            stack_name={"type": "str", "default": "aisha"},
+            state={
+                "type": "str",
+                "choices": ["present", "created", "restarted", "absent", "finished"],
+                "default": "present",
+            },
+            containers={
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": description.OPTIONS,
+            },
+            suffix={"type": "str", "default": ".next"},
+            roles={"type": "list", "elements": "str", "default": []},
+            aside={"type": "bool", "default": True},
+            docker_config={"type": "path", "default": "/etc/aisha/docker"},
+            secrets={"type": "list", "elements": "str", "default": [], "no_log": True},
+            wait_timeout={"type": "int", "default": 180},
+        ),
+        supports_check_mode=True,
+    )
+    run = None
+    try:
+        run = Run(module)
+        run.go()
+    except KNOWN_ERRORS as error:
+        result = run.result if run else {}
+        module.fail_json(msg=Scrubber(module.params["secrets"]).scrub(str(error)), **result)
+    except connection.ENGINE_ERRORS as error:
+        module.fail_json(
+            msg=Scrubber(module.params["secrets"]).scrub(
+                "%s: the Docker Engine does not do what it is asked: %s"
+                % (socket.gethostname(), connection.reason(error))
+            )
+        )
+    module.exit_json(**run.result)
+
+
+if __name__ == "__main__":
+    main()

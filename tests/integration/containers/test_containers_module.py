@@ -1,0 +1,244 @@
+"""The module `containers` on a real engine: what runs is what was described, or what ran before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from containers_host import CRASH, ILL, STACK, USER, Host
+
+A, B, C = (f"{STACK}-{letter}" for letter in "abc")
+
+
+def test_the_second_call_changes_nothing_and_a_check_says_what_the_call_does(host: Host) -> None:
+    wanted = [host.describe(A), host.describe(B, healthcheck={"test": ["NONE"]})]
+    predicted = host.good(*wanted, check=True)
+    assert predicted["outdated"] == [A, B]
+    assert host.names() == []
+    made = host.good(*wanted)
+    assert made["changed"]
+    assert made["outdated"] == predicted["outdated"]
+    assert set(made["containers"]) == {A, B}
+    assert made["containers"][A]["health"] == "healthy"
+    again = host.good(*wanted)
+    assert not again["changed"], again["reasons"]
+    assert again["diff"]["before"] == again["diff"]["after"]
+
+
+def test_every_container_is_hardened(host: Host) -> None:
+    host.good(host.describe())
+    found = host.inspect()
+    limits = found["HostConfig"]
+    assert limits["CapDrop"] == ["ALL"]
+    assert limits["SecurityOpt"] == ["no-new-privileges:true"]
+    assert limits["ReadonlyRootfs"]
+    assert not limits["Privileged"]
+    assert limits["NetworkMode"] == "none"
+    assert limits["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+    assert limits["CpuShares"] == 1024
+    assert found["Config"]["User"] == USER
+
+
+@pytest.mark.parametrize("swap", ["stop_first", "start_first"])
+def test_a_changed_one_takes_the_place_of_the_old_one(host: Host, swap: str) -> None:
+    host.good(host.describe(swap=swap))
+    old = host.inspect()["Id"]
+    changed = host.good(host.describe(swap=swap, env={"A": "2"}))
+    assert changed["reasons"] == {A: "its description differs"}
+    assert host.inspect()["Id"] != old
+    assert host.inspect()["State"]["Health"]["Status"] == "healthy"
+    assert host.names() == [A]
+
+
+@pytest.mark.parametrize("swap", ["stop_first", "start_first"])
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"command": ILL, "wait_timeout": 4}, "it has no heart"),
+        ({"command": CRASH, "healthcheck": {"test": ["NONE"]}}, "ends by itself (exit code 3)"),
+        ({"command": ["no-such-program"]}, "no-such-program"),
+        ({"networks": ["containers-test-missing"]}, "containers-test-missing"),
+    ],
+    ids=["ill", "crashes", "no program", "no network"],
+)  # fmt: skip
+def test_the_former_one_is_back_where_the_new_one_fails(
+    host: Host, swap: str, broken: dict[str, Any], said: str
+) -> None:
+    host.good(host.describe(A, swap=swap), host.describe(B), host.describe(C))
+    ids = {name: host.inspect(name)["Id"] for name in (A, B, C)}
+    failed = host.bad(
+        host.describe(A, swap=swap, **broken), host.describe(B, env={"B": "2"}), host.describe(C)
+    )
+    assert said in failed["msg"]
+    assert f"Not touched: {B}" in failed["msg"]
+    assert {name: host.inspect(name)["Id"] for name in (A, B, C)} == ids
+    assert host.inspect(A)["State"]["Status"] == "running"
+    assert host.inspect(A)["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert host.names() == [A, B, C]
+    assert not host.good(host.describe(A, swap=swap), host.describe(B), host.describe(C))["changed"]
+
+
+def test_one_without_a_health_check_that_ends_fails_with_its_log(host: Host) -> None:
+    """With restart: always the engine starts it again and again, which looks like running."""
+    failed = host.bad(host.describe(command=CRASH, healthcheck={"test": ["NONE"]}))
+    assert "ends by itself (exit code 3)" in failed["msg"]
+    assert "it falls over" in failed["msg"]
+    assert "left for its log" in failed["msg"]
+    assert host.inspect()["State"]["Status"] == "exited"
+
+
+def test_a_health_check_is_quoted(host: Host) -> None:
+    check = {"test": ["CMD-SHELL", "echo no pulse; exit 1"], "interval": "1s", "retries": 1}
+    failed = host.bad(host.describe(healthcheck=check, wait_timeout=4))
+    assert "Its health check says: no pulse" in failed["msg"]
+
+
+def test_a_foreign_container_with_one_of_our_names_is_refused_first(host: Host) -> None:
+    host.engine.containers.create(host.image, ["true"], name=B)
+    for state in ("present", "created", "restarted", "absent", "finished"):
+        failed = host.bad(host.describe(A), host.describe(B), state=state)
+        assert f"the name {B} is taken" in failed["msg"]
+        assert "Nothing was changed" in failed["msg"]
+    assert host.names() == []
+    assert host.inspect(B)["State"]["Status"] == "created"
+
+
+def test_what_was_changed_by_hand_is_mended_without_a_new_container(host: Host) -> None:
+    host.engine.networks.create(STACK, internal=True)
+    wanted = host.describe(networks=[STACK])
+    host.good(wanted)
+    before = host.inspect()["Id"]
+    container = host.engine.containers.get(A)
+    container.update(mem_limit="64m", memswap_limit="64m", restart_policy={"Name": "no"})
+    host.engine.networks.get(STACK).disconnect(container)
+    container.pause()
+    assert host.good(wanted, check=True)["outdated"] == [A]
+    mended = host.good(wanted)
+    assert "paused" in mended["reasons"][A]
+    container.stop(timeout=1)
+    assert host.good(wanted)["reasons"] == {A: "it is exited"}
+    found = host.inspect()
+    assert (found["Id"], found["HostConfig"]["Memory"]) == (before, 32 << 20)
+    assert found["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert A in found["NetworkSettings"]["Networks"][STACK]["Aliases"]
+    assert not host.good(wanted)["changed"]
+
+
+def test_without_waiting_it_is_idempotent(host: Host) -> None:
+    wanted = host.describe(command=ILL, wait=False)
+    assert host.good(wanted)["changed"]
+    assert not host.good(wanted)["changed"]
+
+
+@pytest.mark.parametrize("swap", ["stop_first", "start_first"])
+def test_a_run_that_was_broken_off_is_completed_by_the_next(host: Host, swap: str) -> None:
+    """Between any two requests to the engine: what it left is put right, and one runs."""
+    old, new = host.describe(swap=swap), host.describe(swap=swap, env={"A": "2"})
+    for broken_off in ("created", "stopped", "aside", "renamed"):
+        host.clear()
+        host.good(old)
+        host.good(new, state="created")
+        former = host.engine.containers.get(A)
+        if broken_off != "created":
+            former.update(restart_policy={"Name": "no"})
+            former.stop(timeout=1)
+        if broken_off in ("aside", "renamed"):
+            former.rename(A + ".previous")
+        if broken_off == "renamed":
+            host.engine.containers.get(A + ".next").rename(A)
+        host.good(new)
+        assert host.names() == [A], broken_off
+        assert host.inspect()["State"]["Health"]["Status"] == "healthy"
+        assert host.inspect()["HostConfig"]["RestartPolicy"]["Name"] == "always"
+        assert not host.good(new)["changed"], broken_off
+
+
+def test_a_restart_leaves_alone_what_is_aside(host: Host) -> None:
+    host.good(host.describe(A), host.describe(B, role="primary"))
+    host.good(host.describe(B, role="primary", env={"A": "2"}), state="created")
+    aside = host.engine.containers.create(
+        host.image, ["true"], name=f"{B}.disabled-0123456789ab",
+        labels={"aisha.bot_stack.name": STACK, "aisha.bot_stack.role": "primary"},
+    )  # fmt: skip
+    started = {name: host.inspect(name)["State"]["StartedAt"] for name in (A, B)}
+    done = host.good(state="restarted", roles=["worker", "primary"])
+    assert done["outdated"] == [A, B]
+    for name in (A, B):
+        assert host.inspect(name)["State"]["StartedAt"] > started[name]
+    for name in (B + ".next", aside.name):
+        assert host.inspect(name)["State"]["Status"] == "created"
+
+
+def test_a_restart_stops_at_the_first_that_is_not_well(host: Host) -> None:
+    host.good(host.describe(A, command=ILL, wait=False), host.describe(B))
+    started = host.inspect(B)["State"]["StartedAt"]
+    failed = host.bad(state="restarted", roles=["worker"], wait_timeout=3)
+    assert f"Container {A}" in failed["msg"]
+    assert host.inspect(B)["State"]["StartedAt"] == started
+
+
+def test_what_nobody_wants_any_more_goes_last_and_absent_takes_what_is_aside(host: Host) -> None:
+    host.good(host.describe(A), host.describe(B))
+    done = host.good(host.describe(A), roles=["worker"])
+    assert done["removed"] == [B]
+    assert host.names() == [A]
+    host.good(host.describe(A, env={"A": "2"}), state="created")
+    assert host.names() == [A, A + ".next"]
+    assert host.good({"name": A}, state="absent", check=True)["changed"]
+    host.good({"name": A}, state="absent")
+    assert host.names() == []
+    assert not host.good({"name": A}, state="absent")["changed"]
+
+
+def test_one_that_ends_gives_what_it_wrote(host: Host) -> None:
+    secret = "correct horse battery"
+    token = f"{10**8 + 1}:{'x' * 35}"
+    line = f"echo out {secret}; echo POST /bot{token}/getMe >&2; exit 7"
+    (done,) = host.good(
+        host.describe(command=["sh", "-c", line]), state="finished", secrets=[secret]
+    )["results"]
+    assert done["status"] == 7
+    assert done["output"] == "out ***\n"
+    assert done["errors"] == f"POST /bot{10**8 + 1}:***/getMe\n"
+    assert host.names() == []
+    (done,) = host.good(host.describe(command=["no-such-program"]), state="finished")["results"]
+    assert "no-such-program" in done["error"]
+    assert done["status"] is None
+    (done,) = host.good(host.describe(command=["sleep", "60"], wait_timeout=1), state="finished")[
+        "results"
+    ]
+    assert done["error"] == "it was not done after 1 s"
+    eat = "x=xxxxxxxx; while :; do x=$x$x; done"
+    (done,) = host.good(host.describe(command=["sh", "-c", eat], memory="8m"), state="finished")[
+        "results"
+    ]
+    assert done["oom_killed"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"image": "registry.example.com/x:latest"}, "not named by a digest"),
+        ({"user": "nobody"}, "write it as numbers"),
+        ({"env": {"A": [1]}}, "A in its environment is no single value"),
+        ({"memory": "much"}, "much is no size"),
+        ({"publish": ["8080:8080"]}, "can't be published"),
+        ({"publish": ["127.0.0.1:18080:8080"], "swap": "start_first"}, "say swap: stop_first"),
+    ],
+)  # fmt: skip
+def test_what_can_be_no_container_is_refused_before_any_change(
+    host: Host, wrong: dict[str, Any], said: str
+) -> None:
+    failed = host.bad(host.describe(A), host.describe(B, **wrong))
+    assert said in failed["msg"]
+    assert B in failed["msg"]
+    assert host.names() == []
+
+
+def test_an_image_that_cannot_be_had_is_refused_before_any_change(host: Host) -> None:
+    host.good(host.describe(A), host.describe(B))
+    before = host.inspect(A)["Id"]
+    missing = "127.0.0.1:1/none@sha256:" + "0" * 64
+    failed = host.bad(host.describe(A, env={"A": "2"}), host.describe(B, image=missing))
+    assert f"can't pull {missing}" in failed["msg"]
+    assert host.inspect(A)["Id"] == before
