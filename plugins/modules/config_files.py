@@ -15,6 +15,9 @@ description:
     of them changes.
   - Files that are not named are removed from the folder, folders in it are left alone. A file is replaced at once, never half written.
   - Works in check mode on a host that does not have the folder yet.
+  - >-
+    With O(folders), several containers each get a folder of their own, by version: C(PATH/NAME/VERSION), where the version is the beginning of
+    the checksum. What a running container has mounted is never changed then, so that it can be put back as it was.
 author: The aisha.bot_stack team (@aisha)
 options:
   path:
@@ -35,6 +38,34 @@ options:
         description: Its content. Never logged and never in a diff.
         type: str
         required: true
+  folders:
+    description: Folders below O(path), each with its files, by version. Give this or O(files).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Name of the folder.
+        type: str
+        required: true
+      files:
+        description: All its files, as in O(files).
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          name:
+            description: Name of the file, without a folder.
+            type: str
+            required: true
+          content:
+            description: Its content. Never logged and never in a diff.
+            type: str
+            required: true
+  keep:
+    description: >-
+      With O(folders), paths of versions that are in use. Those that are neither wanted nor among them are removed; without this option, none is.
+    type: list
+    elements: str
   group:
     description: Numeric group that may read the files, that of the container's user. The owner is root.
     type: int
@@ -78,6 +109,10 @@ checksum:
   description: SHA-256 of salt, names and contents, in hexadecimal.
   returned: success
   type: str
+folders:
+  description: With O(folders), from a folder's name to its C(path) and the C(checksum) of its files.
+  returned: success
+  type: dict
 written:
   description: Names of the files that were written, or would be.
   returned: success
@@ -101,6 +136,7 @@ from ansible.module_utils.common.text.converters import to_bytes
 
 FOLDER_MODE = 0o750
 FILE_MODE = 0o640
+VERSION_LETTERS = 12
 
 
 def checksum(files, salt):
@@ -159,10 +195,10 @@ def remove_folder(module):
     return {"changed": changed, "differs": changed, "checksum": "", "written": [], "removed": []}
 
 
-def provide_folder(module):
-    """The result of state=present."""
-    path, group = module.params["path"], module.params["group"]
-    files = {file["name"]: to_bytes(file["content"]) for file in module.params["files"]}
+def provide_folder(module, path, given):
+    """Brings one folder to what is wanted; returns its result."""
+    group = module.params["group"]
+    files = {file["name"]: to_bytes(file["content"]) for file in given}
     there = files_in(path)
     folder_differs = not os.path.isdir(path) or not owned(path, FOLDER_MODE, group)
     written = [
@@ -190,38 +226,81 @@ def provide_folder(module):
     }
 
 
+def provide_versions(module):
+    """Brings each folder's wanted version into being, beside those that are in use."""
+    total = {"changed": False, "written": [], "removed": [], "folders": {}}
+    for folder in module.params["folders"]:
+        files = {file["name"]: to_bytes(file["content"]) for file in folder["files"]}
+        digest = checksum(files, module.params["salt"])
+        parent = os.path.join(module.params["path"], folder["name"])
+        path = os.path.join(parent, digest[:VERSION_LETTERS])
+        result = provide_folder(module, path, folder["files"])
+        total["folders"][folder["name"]] = {"path": path, "checksum": digest}
+        total["written"] += [folder["name"] + "/" + name for name in result["written"]]
+        total["changed"] = total["changed"] or result["changed"]
+        if module.params["keep"] is not None and os.path.isdir(parent):
+            for version in sorted(set(os.listdir(parent)) - {os.path.basename(path)}):
+                old = os.path.join(parent, version)
+                if old not in module.params["keep"]:
+                    total["removed"].append(folder["name"] + "/" + version)
+                    total["changed"] = True
+                    if not module.check_mode:
+                        shutil.rmtree(old)
+    digests = [each["checksum"] for _name, each in sorted(total["folders"].items())]
+    return dict(
+        total,
+        differs=total["changed"],
+        checksum=hashlib.sha256("".join(digests).encode("ascii")).hexdigest(),
+    )
+
+
 def main():
     """Runs the module."""
+    file_options = {
+        "name": {"type": "str", "required": True},
+        "content": {"type": "str", "required": True, "no_log": True},
+    }
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
             "group": {"type": "int", "required": True},
             "salt": {"type": "str", "default": ""},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "files": {
+            "keep": {"type": "list", "elements": "str"},
+            "files": {"type": "list", "elements": "dict", "default": [], "options": file_options},
+            "folders": {
                 "type": "list",
                 "elements": "dict",
-                "default": [],
                 "options": {
                     "name": {"type": "str", "required": True},
-                    "content": {"type": "str", "required": True, "no_log": True},
+                    "files": {
+                        "type": "list",
+                        "elements": "dict",
+                        "required": True,
+                        "options": file_options,
+                    },
                 },
             },
         },
         supports_check_mode=True,
     )
     bad = [
-        file["name"]
-        for file in module.params["files"]
-        if os.path.basename(file["name"]) != file["name"]
+        each["name"]
+        for folder in module.params["folders"] or [{"files": module.params["files"], "name": "-"}]
+        for each in [folder, *folder["files"]]
+        if os.path.basename(each["name"]) != each["name"]
     ]
     if bad:
-        module.fail_json(msg="A name in files has a folder: %s. Give plain names." % ", ".join(bad))
+        module.fail_json(
+            msg="A name in files or folders has a folder: %s. Give plain names." % ", ".join(bad)
+        )
     try:
         if module.params["state"] == "absent":
             result = remove_folder(module)
+        elif module.params["folders"] is not None:
+            result = provide_versions(module)
         else:
-            result = provide_folder(module)
+            result = provide_folder(module, module.params["path"], module.params["files"])
     except OSError as error:
         module.fail_json(
             msg="%s can't be written: %s. The role must run as root (become: true)."

@@ -116,6 +116,9 @@ def describe(inspection):
             network: endpoint.get("IPAddress") or ""
             for network, endpoint in inspection["NetworkSettings"]["Networks"].items()
         },
+        "mounts": [
+            mount["Source"] for mount in inspection.get("Mounts") or () if mount.get("Source")
+        ],
         "ports": ports,
     }
 

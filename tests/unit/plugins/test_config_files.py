@@ -103,3 +103,28 @@ def test_a_name_with_a_folder_is_refused(folder: Path) -> None:
     assert failed["failed"] is True
     assert "Give plain names" in failed["msg"]
     assert not folder.exists()
+
+
+def versions(path: Path, content: str, **more: Any) -> dict[str, Any]:
+    folders = [
+        {"name": name, "files": [{"name": "url", "content": content + name}]} for name in ("a", "b")
+    ]
+    return run(path, {}, folders=folders, **more)
+
+
+def test_versions_leave_what_is_in_use_alone_until_told_otherwise(folder: Path) -> None:
+    predicted = versions(folder, "1", check=True)
+    assert not folder.exists()
+    first = versions(folder, "1")
+    assert first["folders"] == predicted["folders"]
+    assert not versions(folder, "1")["changed"]
+    second = versions(folder, "2")
+    paths = [Path(each["folders"]["a"]["path"]) for each in (first, second)]
+    assert [(path / "url").read_text() for path in paths] == ["1a", "2a"]
+    assert stat.S_IMODE(paths[1].stat().st_mode) == 0o750
+    kept = versions(folder, "2", keep=[str(paths[0])])
+    assert kept["removed"] == [f"b/{Path(first['folders']['b']['path']).name}"]
+    assert paths[0].exists()
+    assert versions(folder, "2", keep=[])["changed"]
+    assert not paths[0].exists()
+    assert not versions(folder, "2", keep=[])["changed"]

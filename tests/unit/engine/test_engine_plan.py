@@ -1,0 +1,186 @@
+"""What becomes of a described container is a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import description, plan
+
+DIGEST = "sha256:" + "0" * 64
+ABLE = {"MemoryLimit": True, "CPUShares": True, "PidsLimit": True}
+GIVEN = {"name": "a", "role": "worker", "image": DIGEST, "user": "1:1", "networks": ["n"]}
+WANTED = description.normalised(GIVEN)
+SPEC = description.fingerprint(WANTED, "aisha")
+
+
+def row(**more: Any) -> dict[str, Any]:
+    return {
+        "stack": "aisha", "role": "worker", "state": "running", "health": "healthy", "spec": SPEC,
+        "memory": 256 << 20, "cpu_shares": 1024, "pids_limit": 256, "restart_policy": "always",
+        "addresses": {"n": "172.18.0.2"}, "image": DIGEST, **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "action", "mends"),
+    [
+        ({}, "create", []),
+        ({"a": row(state="dead")}, "create", []),
+        ({"a": row()}, "keep", []),
+        ({"a": row(health="starting")}, "keep", []),
+        ({"a": row(health="")}, "keep", []),
+        ({"a": row(spec="other")}, "swap", []),
+        ({"a": row(pids_limit=1)}, "swap", []),
+        ({"a": row(memory=1)}, "mend", ["update"]),
+        ({"a": row(cpu_shares=2)}, "mend", ["update"]),
+        ({"a": row(restart_policy="no")}, "mend", ["update"]),
+        ({"a": row(addresses={})}, "mend", ["networks"]),
+        ({"a": row(addresses={"n": "", "m": ""})}, "mend", ["networks"]),
+        ({"a": row(state="exited")}, "mend", ["start"]),
+        ({"a": row(state="created")}, "mend", ["start"]),
+        ({"a": row(state="paused")}, "mend", ["unpause"]),
+        ({"a": row(state="restarting", health="")}, "mend", ["restart"]),
+        ({"a": row(health="unhealthy")}, "mend", ["restart"]),
+        (
+            {"a": row(state="exited", memory=1, addresses={})},
+            "mend",
+            ["update", "networks", "start"],
+        ),
+    ],
+)
+def test_verdicts(rows: dict[str, Any], action: str, mends: list[str]) -> None:
+    verdict = plan.judge(WANTED, SPEC, rows, ABLE)
+    assert (verdict.action, verdict.mends) == (action, mends)
+    assert verdict.changes is (action != "keep")
+    assert bool(verdict.why) is verdict.changes
+
+
+@pytest.mark.parametrize(
+    ("rows", "action", "leftovers", "put_back"),
+    [
+        ({"a": row(), "a.next": row(state="created")}, "keep", ["a.next"], False),
+        ({"a": row(), "a.previous": row(state="exited")}, "keep", ["a.previous"], False),
+        ({"a": row(health="starting"), "a.previous": row(spec="old")}, "swap", [], True),
+        ({"a.previous": row(state="exited", spec="old")}, "swap", [], True),
+        ({"a.previous": row(state="exited"), "a.next": row()}, "mend", ["a.next"], True),
+    ],
+)
+def test_what_a_broken_off_run_left(
+    rows: dict[str, Any], action: str, leftovers: list[str], put_back: bool
+) -> None:
+    verdict = plan.judge(WANTED, SPEC, rows, ABLE)
+    assert (verdict.action, verdict.leftovers, verdict.put_back) == (action, leftovers, put_back)
+    assert verdict.changes
+
+
+def test_what_the_kernel_cannot_limit_is_not_compared_and_said() -> None:
+    unable = {"MemoryLimit": False, "CPUShares": False, "PidsLimit": False}
+    bare = row(memory=0, cpu_shares=0, pids_limit=0)
+    assert plan.judge(WANTED, SPEC, {"a": bare}, unable).action == "keep"
+    assert "can't limit cpu shares, memory, pids limit" in plan.unlimited(unable)[0]
+    assert plan.unlimited(ABLE) == []
+    assert plan.unlimited({}) == []
+
+
+def test_nobody_waits_for_health_that_is_not_wanted() -> None:
+    wanted = description.normalised({**GIVEN, "wait": False})
+    assert plan.judge(wanted, SPEC, {"a": row(health="unhealthy")}, ABLE).action == "keep"
+
+
+def test_only_what_is_not_ours_is_foreign() -> None:
+    rows = {"a": row(), "b": row(stack=""), "c": row(stack="other")}
+    problems = plan.foreign(["a", "b", "c", "d"], rows, "aisha")
+    assert [problem.split()[2] for problem in problems] == ["b", "c"]
+
+
+def test_surplus_is_of_the_stack_and_of_the_roles_and_not_aside() -> None:
+    rows = {
+        "a": row(), "b": row(), "c": row(role="postgres"), "d": row(stack="other"),
+        "e.next": row(), "f.previous": row(), "g.disabled-0123456789ab": row(),
+    }  # fmt: skip
+    assert plan.surplus(rows, "aisha", ["worker"], ["a"]) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({}, True),
+        ({"memory": "1g"}, True),
+        ({"cpu_shares": 2}, True),
+        ({"restart_policy": "no"}, True),
+        ({"wait": False, "wait_timeout": 3, "swap": "start_first"}, True),
+        ({"image": "sha256:" + "1" * 64}, False),
+        ({"env": {"A": "1"}}, False),
+        ({"config_hash": "1"}, False),
+        ({"networks": ["n", "m"]}, False),
+        ({"healthcheck": {"interval": "1s"}}, False),
+        ({"read_only": False}, False),
+        ({"cap_add": ["CHOWN"]}, False),
+    ],
+)
+def test_the_fingerprint_is_of_what_cannot_change_while_it_lives(
+    changes: dict[str, Any], same: bool
+) -> None:
+    changed = description.normalised({**GIVEN, **changes})
+    assert (description.fingerprint(changed, "aisha") == SPEC) is same
+    assert description.fingerprint(changed, "other") != SPEC
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("x", "x"), (4, "4"), (0.5, "0.5"), (True, "true"), (False, "false"), ("", "")],
+)
+def test_values_of_the_environment_become_text(value: Any, text: str) -> None:
+    assert description.variable("A", value) == text
+
+
+@pytest.mark.parametrize("value", [None, [], {}, [1]])
+def test_what_is_no_single_value_is_refused_by_name(value: Any) -> None:
+    with pytest.raises(description.DescriptionError, match="A in its environment"):
+        description.variable("A", value)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("256m", 256 << 20), ("1g", 1 << 30), ("1G", 1 << 30), ("10k", 10240), ("512", 512), ("1gb", 1 << 30)],
+)  # fmt: skip
+def test_sizes(text: str, number: int) -> None:
+    assert description.size(text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("3s", 3), ("1m30s", 90), ("500ms", 0.5), ("1h", 3600)]
+)
+def test_times(text: str, seconds: float) -> None:
+    assert description.nanoseconds(text) == seconds * 10**9
+
+
+@pytest.mark.parametrize("text", ["", "3", "s", "3 s", "-1s", "1.5s"])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(description.DescriptionError):
+        description.nanoseconds(text)
+
+
+def test_it_is_waited_for_longer_than_it_may_take_to_start() -> None:
+    slow = {**GIVEN, "healthcheck": {"start_period": "300s"}}
+    assert description.normalised(GIVEN)["wait_timeout"] == 120
+    assert description.normalised(slow)["wait_timeout"] == 360
+    assert description.normalised({**slow, "wait_timeout": 7})["wait_timeout"] == 7
+
+
+def test_an_engine_that_knows_it_checks_often_while_a_container_starts() -> None:
+    check = {"test": ["CMD", "true"], "interval": "3s"}
+    wanted = description.normalised({**GIVEN, "healthcheck": check})
+    old, new = (description.health_check(wanted, version) for version in ((1, 43), (1, 44)))
+    assert old == {"Test": ["CMD", "true"], "Interval": 3 * 10**9}
+    assert new["StartInterval"] == 10**9
+    assert description.health_check({**wanted, "role": "task"}, (1, 44)) == {"Test": ["NONE"]}
+
+
+def test_a_port_of_an_ipv6_address() -> None:
+    wanted = description.normalised({**GIVEN, "publish": ["[::1]:80:8080", "127.0.0.1:80:8080"]})
+    bindings = description.creation(wanted, "aisha", "", None)["HostConfig"]["PortBindings"]
+    assert bindings == {
+        "8080/tcp": [{"HostIp": "::1", "HostPort": "80"}, {"HostIp": "127.0.0.1", "HostPort": "80"}]
+    }
