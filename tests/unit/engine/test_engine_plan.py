@@ -9,7 +9,7 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import desc
 
 DIGEST = "sha256:" + "0" * 64
 ABLE = {"MemoryLimit": True, "CPUShares": True, "PidsLimit": True}
-GIVEN = {"name": "a", "role": "worker", "image": DIGEST, "user": "1:1", "networks": ["n"]}
+GIVEN = {"name": "app", "role": "worker", "image": DIGEST, "user": "1:1", "networks": ["n"]}
 WANTED = description.normalised(GIVEN)
 SPEC = description.fingerprint(WANTED, "aisha")
 
@@ -26,24 +26,24 @@ def row(**more: Any) -> dict[str, Any]:
     ("rows", "action", "mends"),
     [
         ({}, "create", []),
-        ({"a": row(state="dead")}, "create", []),
-        ({"a": row()}, "keep", []),
-        ({"a": row(health="starting")}, "keep", []),
-        ({"a": row(health="")}, "keep", []),
-        ({"a": row(spec="other")}, "swap", []),
-        ({"a": row(pids_limit=1)}, "swap", []),
-        ({"a": row(memory=1)}, "mend", ["update"]),
-        ({"a": row(cpu_shares=2)}, "mend", ["update"]),
-        ({"a": row(restart_policy="no")}, "mend", ["update"]),
-        ({"a": row(addresses={})}, "mend", ["networks"]),
-        ({"a": row(addresses={"n": "", "m": ""})}, "mend", ["networks"]),
-        ({"a": row(state="exited")}, "mend", ["start"]),
-        ({"a": row(state="created")}, "mend", ["start"]),
-        ({"a": row(state="paused")}, "mend", ["unpause"]),
-        ({"a": row(state="restarting", health="")}, "mend", ["restart"]),
-        ({"a": row(health="unhealthy")}, "mend", ["restart"]),
+        ({"app": row(state="dead")}, "create", []),
+        ({"app": row()}, "keep", []),
+        ({"app": row(health="starting")}, "keep", []),
+        ({"app": row(health="")}, "keep", []),
+        ({"app": row(spec="other")}, "swap", []),
+        ({"app": row(pids_limit=1)}, "swap", []),
+        ({"app": row(memory=1)}, "mend", ["update"]),
+        ({"app": row(cpu_shares=2)}, "mend", ["update"]),
+        ({"app": row(restart_policy="no")}, "mend", ["update"]),
+        ({"app": row(addresses={})}, "mend", ["networks"]),
+        ({"app": row(addresses={"n": "", "m": ""})}, "mend", ["networks"]),
+        ({"app": row(state="exited")}, "mend", ["start"]),
+        ({"app": row(state="created")}, "mend", ["start"]),
+        ({"app": row(state="paused")}, "mend", ["unpause"]),
+        ({"app": row(state="restarting", health="")}, "mend", ["restart"]),
+        ({"app": row(health="unhealthy")}, "mend", ["restart"]),
         (
-            {"a": row(state="exited", memory=1, addresses={})},
+            {"app": row(state="exited", memory=1, addresses={})},
             "mend",
             ["update", "networks", "start"],
         ),
@@ -59,11 +59,11 @@ def test_verdicts(rows: dict[str, Any], action: str, mends: list[str]) -> None:
 @pytest.mark.parametrize(
     ("rows", "action", "leftovers", "put_back"),
     [
-        ({"a": row(), "a.next": row(state="created")}, "keep", ["a.next"], False),
-        ({"a": row(), "a.previous": row(state="exited")}, "keep", ["a.previous"], False),
-        ({"a": row(health="starting"), "a.previous": row(spec="old")}, "swap", [], True),
-        ({"a.previous": row(state="exited", spec="old")}, "swap", [], True),
-        ({"a.previous": row(state="exited"), "a.next": row()}, "mend", ["a.next"], True),
+        ({"app": row(), "app.next": row(state="created")}, "keep", ["app.next"], False),
+        ({"app": row(), "app.previous": row(state="exited")}, "keep", ["app.previous"], False),
+        ({"app": row(health="starting"), "app.previous": row(spec="old")}, "swap", [], True),
+        ({"app.previous": row(state="exited", spec="old")}, "swap", [], True),
+        ({"app.previous": row(state="exited"), "app.next": row()}, "mend", ["app.next"], True),
     ],
 )
 def test_what_a_broken_off_run_left(
@@ -77,7 +77,7 @@ def test_what_a_broken_off_run_left(
 def test_what_the_kernel_cannot_limit_is_not_compared_and_said() -> None:
     unable = {"MemoryLimit": False, "CPUShares": False, "PidsLimit": False}
     bare = row(memory=0, cpu_shares=0, pids_limit=0)
-    assert plan.judge(WANTED, SPEC, {"a": bare}, unable).action == "keep"
+    assert plan.judge(WANTED, SPEC, {"app": bare}, unable).action == "keep"
     assert "can't limit cpu shares, memory, pids limit" in plan.unlimited(unable)[0]
     assert plan.unlimited(ABLE) == []
     assert plan.unlimited({}) == []
@@ -85,21 +85,21 @@ def test_what_the_kernel_cannot_limit_is_not_compared_and_said() -> None:
 
 def test_nobody_waits_for_health_that_is_not_wanted() -> None:
     wanted = description.normalised({**GIVEN, "wait": False})
-    assert plan.judge(wanted, SPEC, {"a": row(health="unhealthy")}, ABLE).action == "keep"
+    assert plan.judge(wanted, SPEC, {"app": row(health="unhealthy")}, ABLE).action == "keep"
 
 
 def test_only_what_is_not_ours_is_foreign() -> None:
-    rows = {"a": row(), "b": row(stack=""), "c": row(stack="other")}
-    problems = plan.foreign(["a", "b", "c", "d"], rows, "aisha")
+    rows = {"app": row(), "b": row(stack=""), "c": row(stack="other")}
+    problems = plan.foreign(["app", "b", "c", "d"], rows, "aisha")
     assert [problem.split()[2] for problem in problems] == ["b", "c"]
 
 
 def test_surplus_is_of_the_stack_and_of_the_roles_and_not_aside() -> None:
     rows = {
-        "a": row(), "b": row(), "c": row(role="postgres"), "d": row(stack="other"),
+        "app": row(), "b": row(), "c": row(role="postgres"), "d": row(stack="other"),
         "e.next": row(), "f.previous": row(), "g.disabled-0123456789ab": row(),
     }  # fmt: skip
-    assert plan.surplus(rows, "aisha", ["worker"], ["a"]) == ["b"]
+    assert plan.surplus(rows, "aisha", ["worker"], ["app"]) == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,8 @@ def test_what_is_no_single_value_is_refused_by_name(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("256m", 256 << 20), ("1g", 1 << 30), ("1G", 1 << 30), ("10k", 10240), ("512", 512), ("1gb", 1 << 30)],
+    [("256m", 256 << 20), ("1g", 1 << 30), ("1G", 1 << 30), ("10k", 10240), ("512", 512),
+     ("1gb", 1 << 30)],
 )  # fmt: skip
 def test_sizes(text: str, number: int) -> None:
     assert description.size(text) == number
