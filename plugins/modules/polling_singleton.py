@@ -16,7 +16,8 @@ description:
   - >-
     What must not poll gets the restart policy C(no), then SIGTERM and O(stop_timeout) seconds, then the name C(NAME.disabled-ID), so that neither a
     restart of the engine nor of the host brings it back. Nothing is removed.
-  - Where the holder can't be brought up, one of those that were stopped is started again, the former holder first. Never more than one.
+  - Where the holder can't be brought up, one of those that were stopped is started again, the former holder first, then who stopped last. Never
+    more than one, and never an unknown holder of the token.
   - For a fleet of hosts, see the role P(aisha.bot_stack.bot#role) and C(playbooks/poller.yml).
 author: The aisha.bot_stack team (@aisha)
 options:
@@ -79,7 +80,8 @@ options:
   restore:
     description:
       - One of the entries of RV(stopped) of an earlier call. It gets its name and restart policy back and is started, and nothing else is done. For
-        a move to another host that failed there. An empty dictionary restores nothing, for the hosts where the run just begins or ends.
+        a move to another host that failed there. An empty dictionary restores nothing, for the hosts where the run just begins (and then it looks, as
+        M(aisha.bot_stack.polling_singleton_info) does) or, with O(last=true), ends.
     type: dict
 extends_documentation_fragment:
   - aisha.bot_stack.engine
@@ -204,6 +206,10 @@ unread_files:
   description: How many files this user may not read.
   returned: when the host was looked at
   type: int
+run_id:
+  description: As O(run_id). It tells what one run returned from what an earlier one did.
+  returned: always
+  type: str
 stopped:
   description: What was stopped and disabled, or would be in check mode.
   returned: when the host was looked at
@@ -279,7 +285,7 @@ class Run:
             options["stop_timeout"],
         )
         self.lease = polling_lease.Lease(options["name"], options["run_id"], self.host)
-        self.result = {"changed": False}
+        self.result = {"changed": False, "run_id": options["run_id"]}
 
     def observe(self):
         """What there is, and the plan for it."""
@@ -335,8 +341,10 @@ class Run:
             self.look_again()
 
     def restore(self, entry):
-        """Starts again what an earlier call stopped; an empty entry only ends the run on this host."""
+        """Starts again what an earlier call stopped; an empty entry only begins the run on this host, or ends it."""
         self.result["changed"] = bool(entry)
+        if not entry and not self.module.params["last"]:
+            self.observe()
         if entry and not self.module.check_mode:
             self.applier.restore(entry)
 
@@ -362,7 +370,7 @@ class Run:
                 if restored
                 else "Nothing was stopped for it."
                 if not self.applier.stopped
-                else "Nothing that was stopped for it could be started again."
+                else "Nothing that was stopped for it may be started again."
             )
             raise polling_apply.ApplyError(
                 "%s\n%s" % (self.token.scrub(str(error)), after)

@@ -13,8 +13,8 @@ import fnmatch
 # States from which a container polls, or may do so without anybody's hand on it.
 LIVE = ("running", "paused", "restarting", "created")
 CAN_COME_BACK = ("exited", "dead")
-# Who polled by right comes first, when only one may be started again.
-RANK = {"holder": 0, "poller": 1, "suspect": 2}
+# Who may be started again when the holder can't be brought up, the best first. A suspect never polled by right.
+RANK = {"holder": 0, "poller": 1}
 
 
 class Desired:
@@ -343,17 +343,24 @@ def _changed(step, row):
 def best_to_restore(stopped):
     """The one of the stopped that is started again when the holder can't be brought up, or None.
 
-    Only one, or there would be several pollers; who polled by right before a suspect; never a
-    process, which nobody here knows how to start, nor what did not run or, made with --rm, is gone.
+    stopped: entries of one host or of several. Only one, or there would be several pollers: by role first,
+    then who stopped last. Never a suspect; never a process, which nobody here knows how to start; nor what
+    was aside, did not run or, made with --rm, is gone.
     """
     candidates = [
         entry
         for entry in stopped
         if entry["kind"] == "container"
+        and entry["role"] in RANK
         and entry["state"] in ("running", "restarting")
         and not entry.get("auto_remove")
+        and entry.get("new_name") != entry["name"]
     ]
-    return min(candidates, key=lambda entry: (RANK[entry["role"]], entry["name"]), default=None)
+    return min(
+        candidates,
+        key=lambda entry: (RANK[entry["role"]], -entry.get("stopped_at", 0.0), entry["name"]),
+        default=None,
+    )
 
 
 def diff(made, processes):

@@ -23,6 +23,7 @@ OLD = "aisha-primary-old"
 URL = "https://example.com/hook"
 POLICIES = ("no", "always", "unless-stopped", "on-failure")
 STATES = ("running", "paused", "restarting", "created", "exited", "dead", "removing")
+ROLES = ("holder", "poller", "suspect")
 ENVIRONMENT = {"where": "environment", "field": "BOT_TOKEN", "same_token": True}
 
 
@@ -782,9 +783,7 @@ class Situation:
 
     def rivals(self) -> tuple[str, ...]:
         """Roles that this run does not let poll beside the holder."""
-        return (
-            ("holder", "poller") if self.desired.suspects == "report" else tuple(polling_plan.RANK)
-        )
+        return ROLES[:2] if self.desired.suspects == "report" else ROLES
 
     def polling(self, moment: Moment) -> int:
         containers = [
@@ -987,26 +986,82 @@ def test_messages_say_nothing_of_the_rows_but_what_is_meant_for_them(situation: 
 
 
 ENTRIES = st.builds(
-    lambda kind, name, state, role: {"kind": kind, "name": name, "state": state, "role": role},
+    lambda kind, name, state, role, stopped_at: {
+        "kind": kind,
+        "name": name,
+        "new_name": disabled(name),
+        "state": state,
+        "role": role,
+        "stopped_at": stopped_at,
+    },
     st.sampled_from(["container", "container", "process"]),
     st.sampled_from("abcdef"),
     st.sampled_from(STATES),
-    st.sampled_from(list(polling_plan.RANK)),
+    st.sampled_from(ROLES),
+    st.sampled_from([1.0, 2.0, 3.0]),
 )
 
 
 @EVERY
 @given(st.lists(ENTRIES, max_size=8))
-def test_who_polled_by_right_is_restored_first(stopped: list[Row]) -> None:
+def test_who_polled_by_right_is_restored_and_never_a_suspect(stopped: list[Row]) -> None:
     best = polling_plan.best_to_restore(stopped)
     polled = [
-        e for e in stopped if e["kind"] == "container" and e["state"] in ("running", "restarting")
+        e
+        for e in stopped
+        if e["kind"] == "container"
+        and e["state"] in ("running", "restarting")
+        and e["role"] != "suspect"
     ]
     assert (best is None) == (not polled)
     if best is not None:
         assert best in polled
-        order = ["holder", "poller", "suspect"]
+        order = ["holder", "poller"]
         assert order.index(best["role"]) == min(order.index(entry["role"]) for entry in polled)
+        peers = [entry for entry in polled if entry["role"] == best["role"]]
+        assert best["stopped_at"] == max(entry["stopped_at"] for entry in peers)
+
+
+def stop(name: str, role: str, stopped_at: float = 0.0, **more: Any) -> Row:
+    """An entry as the applier notes it."""
+    entry = {"kind": "container", "name": name, "new_name": disabled(name), "state": "running"}
+    return {**entry, "role": role, "stopped_at": stopped_at, **more}
+
+
+@pytest.mark.parametrize(
+    ("stopped", "best"),
+    [
+        ([], None),
+        ([stop("a", "suspect")], None),
+        ([stop("a", "suspect", 9), stop("z", "poller", 1)], "z"),
+        ([stop("a", "poller", 9), stop("z", "holder", 1)], "z"),
+        ([stop("a", "poller", 1), stop("z", "poller", 9)], "z"),
+        ([stop("z", "poller", 5), stop("a", "poller", 5)], "a"),
+        ([stop("z", "poller"), stop("a", "poller")], "a"),
+        ([stop("a", "poller", 9, state="exited"), stop("z", "poller", 1)], "z"),
+        ([stop("a", "poller", 9, state="paused"), stop("z", "poller", 1)], "z"),
+        ([stop("a", "poller", 9, auto_remove=True), stop("z", "poller", 1)], "z"),
+        ([stop(disabled("a"), "poller", 9, new_name=disabled("a")), stop("z", "poller", 1)], "z"),
+        ([stop("a", "holder", 9, kind="process"), stop("z", "poller", 1)], "z"),
+    ],
+    ids=[
+        "nothing was stopped",
+        "a suspect alone",
+        "a suspect that stopped last, and the former primary",
+        "a poller that stopped last, and the holder",
+        "of two pollers, who stopped last",
+        "of two that stopped at once, by name",
+        "of two without a time, by name",
+        "what did not run",
+        "what was paused",
+        "what is gone with its stop",
+        "what was aside and had been started by somebody",
+        "a process, which nobody here can start",
+    ],
+)
+def test_who_is_restored(stopped: list[Row], best: str | None) -> None:
+    found = polling_plan.best_to_restore(stopped)
+    assert (found["name"] if found else None) == best
 
 
 def test_what_goes_away_with_its_stop_is_not_what_is_restored() -> None:
