@@ -1,10 +1,10 @@
 #!/usr/bin/python3 -I
 """Looks whether this user can write volumes, and what is in them.
 
-Its arguments are the volumes, NAME=PATH each; they are mounted at that path below the working folder.
-Prints one JSON object in one line: {"broken": [sentences], "unwritable": [{"path", "sentence"}]}. What
-is unwritable lacks permission only, so it can be given to this user; what is broken can't be mended
-from here. Standard library only, of Debian's python3-minimal.
+Its arguments are the volumes, NAME=PATH each; they are mounted at that path below the working
+folder. Prints one JSON object in one line: {"broken": [sentences], "unwritable": [{"path",
+"sentence"}]}. What is unwritable lacks permission only, so it can be given to this user; what is
+broken can't be mended from here. Standard library only, of Debian's python3-minimal.
 """
 
 import contextlib

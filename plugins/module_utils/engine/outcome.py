@@ -37,7 +37,7 @@ def answer(outcome, nonce=""):
     What else it prints is not taken for it, whatever an image prints by itself.
     """
     for line in reversed((outcome.get("output") or "").splitlines()):
-        _before, found, text = line.rpartition(nonce) if nonce else ("", True, line)
+        _before, found, text = line.partition(nonce) if nonce else ("", True, line)
         if found and text.startswith("{"):
             try:
                 said = json.loads(text)
@@ -49,11 +49,10 @@ def answer(outcome, nonce=""):
 
 
 def exception(text):
-    """The line that a traceback ends with, such as `RuntimeError: no settings`; "" without one."""
-    after = text.rpartition("Traceback (most recent call last)")[2].splitlines()[1:]
-    if len(after) + 1 >= len(text.splitlines()) + 1:
-        return ""
-    return next((line.strip() for line in after if line and not line[0].isspace()), "")
+    """The line that the last traceback ends with, such as `RuntimeError: no settings`; "" without one."""
+    _before, found, after = text.rpartition("Traceback (most recent call last):")
+    ends = [line.strip() for line in after.splitlines() if line and not line[0].isspace()]
+    return ends[0] if found and ends else ""
 
 
 def last_line(text):
@@ -74,9 +73,17 @@ def processor(name):
 
 
 def other_processor(outcome, subject):
-    host, image = processor(outcome.get("architecture")), processor(outcome.get("image_architecture"))
+    host, image = (
+        processor(outcome.get("architecture")),
+        processor(outcome.get("image_architecture")),
+    )
     if host and image and host != image:
-        return "%s is made for %s, and this host is %s: name an image for %s" % (subject, image, host, host)
+        return "%s is made for %s, and this host is %s: name an image for %s" % (
+            subject,
+            image,
+            host,
+            host,
+        )
     return "%s is not made for this host's processor%s: name an image that is" % (
         subject,
         " (%s)" % host if host else "",
@@ -146,7 +153,11 @@ def problem(outcome, subject, volumes=(), memory="", setting=""):
         return other_processor(outcome, subject)
     if outcome.get("oom_killed") or status == SIGKILL:
         return killed(subject, memory, setting)
-    said = exception(printed) or last_line(outcome.get("errors") or "") or last_line(outcome.get("output") or "")
+    said = (
+        exception(printed)
+        or last_line(outcome.get("errors") or "")
+        or last_line(outcome.get("output") or "")
+    )
     if status == 0:
         what = "%s ended before it had answered" % subject
     elif status > 128:

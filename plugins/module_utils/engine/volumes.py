@@ -64,7 +64,7 @@ def probe(description, image):
         description,
         image,
         numeric(description.get("user")),
-        ["probe"] + arguments(volumes),
+        ["probe", *arguments(volumes)],
         description.get("cap_add") or [],
         volumes,
     )
@@ -77,7 +77,7 @@ def gift(description, image, paths):
         description,
         image,
         "0:0",
-        ["give", numeric(description.get("user"))] + arguments(volumes),
+        ["give", numeric(description.get("user")), *arguments(volumes)],
         ["CHOWN", "FOWNER", "DAC_OVERRIDE"],
         volumes,
     )
@@ -86,12 +86,12 @@ def gift(description, image, paths):
 def judge(description, ended):
     """What to do after the outcomes of probe, gift and the second probe, as far as they ended.
 
-    Returns next ("probe", "give", or "" at the end), paths (of the volumes to give), given and
-    broken (sentences).
+    Returns next ("probe", "give", or "" at the end), paths (of the volumes to give), unwritable (a
+    sentence for each of these), given and broken (sentences).
     """
     volumes = writable(description)
     user = numeric(description.get("user"))
-    told = {"next": "", "paths": [], "given": [], "broken": []}
+    told = {"next": "", "paths": [], "unwritable": [], "given": [], "broken": []}
     if not volumes:
         return told
     if not user:
@@ -114,7 +114,7 @@ def judge(description, ended):
             # Where one has to be refused, none is given.
             return dict(told, broken=first["broken"] + sentences)
         paths = [row["path"] for row in first["unwritable"]]
-        return dict(told, next="give" if paths else "", paths=paths)
+        return dict(told, next="give" if paths else "", paths=paths, unwritable=sentences)
     told.update(given=answers[1]["given"], broken=answers[1]["failed"])
     if len(ended) == 2:
         return dict(told, next="" if told["broken"] else "probe")
