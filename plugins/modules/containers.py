@@ -36,9 +36,12 @@ options:
         M(aisha.bot_stack.polling_singleton). State and health are not compared then.
       - V(restarted), those that are there are restarted, each only when the one before is healthy; only their names count.
       - V(absent), they are removed; only their names count.
+      - >-
+        V(tried), their volumes are seen to, and nothing else: each volume is given to the user of the container that writes to it, by
+        O(volumes_image).
       - V(finished), each is run to its end and removed; what it wrote is returned, and its exit code is no failure.
     type: str
-    choices: [present, created, restarted, absent, finished]
+    choices: [present, created, tried, restarted, absent, finished]
     default: present
   containers:
     description: The containers, in their order.
@@ -215,6 +218,12 @@ options:
     description: With O(state=absent), also what is aside for one of them, or was left aside by a run that was broken off.
     type: bool
     default: true
+  volumes_image:
+    description: >-
+      The collection's own small image that tries volumes as the user of their container, and gives them to it. With O(state=present), before a
+      new or changed container starts. Empty looks at no volume.
+    type: str
+    default: ""
   docker_config:
     description: Folder with the client's C(config.json), which has the login to the private registry.
     type: path
@@ -271,6 +280,11 @@ reasons:
   description: From a name in RV(outdated) to what differed, in words.
   returned: success
   type: dict
+given:
+  description: Which volumes were given to whom, in words.
+  returned: success
+  type: list
+  elements: str
 removed:
   description: Names of the containers that nobody wanted any more.
   returned: success
@@ -284,6 +298,9 @@ results:
   contains:
     name:
       description: Name.
+      type: str
+    image:
+      description: Image.
       type: str
     status:
       description: Exit code; V(none) where it did not run or end.
@@ -318,6 +335,7 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
     description,
     plan,
     tasks,
+    volumes,
 )
 from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import Scrubber
 
@@ -338,13 +356,16 @@ class Run:
         if os.path.exists(config):
             self.client.reload_config(config)
         self.info = self.client.info()
-        self.applier = apply.Applier(self.client, self.stack, self.host, self.scrub)
+        self.applier = apply.Applier(
+            self.client, self.stack, self.host, self.scrub, self.see_to_volumes
+        )
         self.result = {
             "changed": False,
             "outdated": [],
             "reasons": {},
             "removed": [],
             "results": [],
+            "given": [],
         }
 
     def go(self):
@@ -372,6 +393,7 @@ class Run:
         {
             "present": self.present,
             "created": self.created,
+            "tried": self.tried,
             "restarted": self.restarted,
             "absent": self.absent,
             "finished": self.finished,
@@ -421,6 +443,8 @@ class Run:
             self.module.warn("%s: %s." % (self.host, warning))
         if self.module.check_mode:
             return
+        if self.options["volumes_image"] and any(verdict.changes for verdict in verdicts):
+            self.applier.provide_images([self.options["volumes_image"]], self.info)
         fresh = [
             verdict.wanted["image"] for verdict in verdicts if verdict.action in ("create", "swap")
         ]
@@ -441,6 +465,8 @@ class Run:
             done.append(verdict.name)
         for name in surplus:
             self.applier.remove(name, rows[name]["stop_timeout"])
+        for sentence in self.result["given"]:
+            self.module.warn("%s: %s" % (self.host, sentence))
 
     def created(self, given, _names, rows):
         """What differs exists beside what runs, not started."""
@@ -457,6 +483,54 @@ class Run:
                     self.module.warn("%s: %s." % (self.host, warning))
                 self.applier.remove(name, wanted["stop_timeout"])
                 self.applier.create(wanted, spec, name)
+
+    def see_to_volumes(self, wanted):
+        """Gives the volumes of a container that was created to its user. ApplyError where it could not write them."""
+        image = self.options["volumes_image"]
+        if not image:
+            return
+        told = volumes.see_to(wanted, image, self.run_once)
+        if told["given"]:
+            self.result["changed"] = True
+            self.result["given"].append(volumes.sentence(wanted, told["given"]))
+        if told["broken"]:
+            raise apply.ApplyError(
+                "%s: %s." % (self.host, "; ".join(self.result["given"] + told["broken"]))
+            )
+
+    def run_once(self, given):
+        """What a container did that does one thing and ends."""
+        wanted = tasks.task(given)
+        return tasks.run(self.client, self.applier, self.stack, wanted, self.info, self.scrub)
+
+    def tried(self, _given, _names, _rows):
+        """Their volumes can be written, each tried once for each user."""
+        if self.module.check_mode:
+            return
+        self.applier.provide_images([self.options["volumes_image"]], self.info)
+        once = {}
+        for wanted, spec in self.wanted(self.options["containers"]):
+            mounts = volumes.writable(wanted)
+            key = (wanted["user"], tuple(sorted((m["source"], m["target"]) for m in mounts)))
+            if mounts:
+                once.setdefault(key, (wanted, spec))
+        for wanted, spec in once.values():
+            if any(not self.there(mount["source"]) for mount in volumes.writable(wanted)):
+                # As it is created, a volume gets what the image has at its path.
+                self.applier.provide_images([wanted["image"]], self.info)
+                name = wanted["name"] + "-volumes"
+                self.applier.remove(name, 0)
+                self.applier.create(wanted, spec, name)
+                self.applier.remove(name, 0)
+            self.see_to_volumes(wanted)
+
+    def there(self, volume):
+        """Whether a volume exists."""
+        try:
+            self.client.inspect_volume(volume)
+        except connection.NotFound:
+            return False
+        return True
 
     def chosen(self, names, rows):
         """Rows that the names and the roles name, nothing that is aside; in their order."""
@@ -509,10 +583,10 @@ class Run:
             return
         for warning in self.applier.provide_images([each["image"] for each in whole], self.info):
             self.module.warn("%s: %s." % (self.host, warning))
-        for wanted in whole:
-            self.result["results"].append(
-                tasks.run(self.client, self.applier, self.stack, wanted, self.info, self.scrub)
-            )
+        self.result["results"] = [
+            tasks.run(self.client, self.applier, self.stack, wanted, self.info, self.scrub)
+            for wanted in whole
+        ]
 
 
 def _stem(name):
@@ -532,7 +606,7 @@ def main():
             stack_name={"type": "str", "default": "aisha"},
             state={
                 "type": "str",
-                "choices": ["present", "created", "restarted", "absent", "finished"],
+                "choices": ["present", "created", "tried", "restarted", "absent", "finished"],
                 "default": "present",
             },
             containers={
@@ -544,6 +618,7 @@ def main():
             suffix={"type": "str", "default": ".next"},
             roles={"type": "list", "elements": "str", "default": []},
             aside={"type": "bool", "default": True},
+            volumes_image={"type": "str", "default": ""},
             docker_config={"type": "path", "default": "/etc/aisha/docker"},
             secrets={"type": "list", "elements": "str", "default": [], "no_log": True},
             wait_timeout={"type": "int", "default": 180},

@@ -11,10 +11,8 @@ from __future__ import annotations
 import time
 
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection, description
-from ansible_collections.aisha.bot_stack.plugins.module_utils.engine.host_facts import (
-    ARCHITECTURES,
-    describe,
-)
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import outcome as outcomes
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine.host_facts import describe
 
 LOOK_SECONDS = 0.25
 # Without a health check, a container that runs so long without a restart did not crash at its start.
@@ -36,10 +34,12 @@ class Applier:
     """Changes the containers of one host.
 
     client: docker.APIClient. stack: value of the label aisha.bot_stack.name. host: its name, for messages.
-    scrub: from a text to the same without secrets. pull_timeout: none, a pull takes as long as it takes.
+    scrub: from a text to the same without secrets. see_to_volumes: called with the description of a container that was
+    created and not started; it raises ApplyError where the container could not write its volumes.
     """
 
-    def __init__(self, client, stack, host, scrub):
+    def __init__(self, client, stack, host, scrub, see_to_volumes=None):
+        self._see_to_volumes = see_to_volumes or (lambda wanted: None)
         self._client = client
         self._stack = stack
         self._host = host
@@ -59,8 +59,9 @@ class Applier:
                 raise ApplyError(
                     "%s has no image %s, and its registry gives none." % (self._host, image)
                 )
-            engine = ARCHITECTURES.get(info.get("Architecture"), info.get("Architecture"))
-            if found.get("Architecture") and engine and found["Architecture"] != engine:
+            engine = outcomes.processor(info.get("Architecture"))
+            made_for = outcomes.processor(found.get("Architecture"))
+            if made_for and engine and made_for != engine:
                 warnings.append(
                     "the image %s is for %s, and this host is %s"
                     % (image, found["Architecture"], engine)
@@ -127,6 +128,7 @@ class Applier:
                 self.remove(name, 0)
             self.create(wanted, verdict.spec, name)
             try:
+                self._see_to_volumes(wanted)
                 self._started(name, verdict)
             except ApplyError as error:
                 self._quiet(name, wanted["stop_timeout"])
@@ -137,6 +139,7 @@ class Applier:
         successor = name + description.NEXT
         self.create(wanted, verdict.spec, successor)
         try:
+            self._see_to_volumes(wanted)
             if swap == "start_first":
                 self._started(successor, verdict)
         except ApplyError as error:

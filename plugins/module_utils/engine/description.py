@@ -140,6 +140,7 @@ def normalised(given):
         wanted["memory"] = size(wanted["memory"])
         wanted["shm_size"] = size(wanted["shm_size"]) if wanted["shm_size"] else 0
         wanted["publish"] = [published(text) for text in wanted["publish"]]
+        wanted["networks"] = [name for name in wanted["networks"] if name != "none"]
         check = dict(wanted["healthcheck"] or {})
         for key in ("interval", "timeout", "start_period"):
             if check.get(key):

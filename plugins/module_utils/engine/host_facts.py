@@ -11,8 +11,6 @@ import struct
 
 LABEL = "aisha.bot_stack."
 LISTEN = "0A"
-# How the engine names its own architecture, and how images name it.
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 def parse_listeners(table):

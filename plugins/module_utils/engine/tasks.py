@@ -10,7 +10,7 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
     connection,
     description,
 )
-from ansible_collections.aisha.bot_stack.plugins.module_utils.engine.host_facts import ARCHITECTURES
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import outcome as outcomes
 
 DEFAULT_SECONDS = 600
 # Of each of its two outputs, the end.
@@ -28,20 +28,20 @@ def task(given):
 def run(client, applier, stack, wanted, info, scrub):
     """Runs one to its end and removes it; what it did is a result, never an error.
 
-    wanted: from task(). Returns {"name", "status": its exit code or None, "output" and "errors": what it wrote to
+    wanted: from task(). Returns {"name", "image", "status": its exit code or None, "output" and "errors": what it wrote to
     either of its outputs, "oom_killed", "error": why it did not run or end, or "", "architecture",
     "image_architecture"}; no text of it has a secret.
     """
     image = applier.image(wanted["image"]) or {}
-    engine = info.get("Architecture") or ""
     result = {
         "name": wanted["name"],
+        "image": wanted["image"],
         "status": None,
         "output": "",
         "errors": "",
         "oom_killed": False,
         "error": "",
-        "architecture": ARCHITECTURES.get(engine, engine),
+        "architecture": outcomes.processor(info.get("Architecture")),
         "image_architecture": image.get("Architecture") or "",
     }
     # One that was broken off; the engine keeps also what it could not start.

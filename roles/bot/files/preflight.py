@@ -1,120 +1,34 @@
-"""Runs inside a bot image, as the container's real user and with its real mounts, before the swap.
+"""Runs inside a bot image, as the container's real user with its real settings, before a swap.
 
-Its arguments are the volumes, NAME=PATH each. Prints one JSON object in one line: {"broken":
-[sentences], "unwritable": [{"path", "sentence"}]}. What is unwritable lacks permission only, so it
-can be given to this user; what is broken can't be mended from here. Standard library only, as any
-image that keeps the contract may be under it. Never prints the token.
+Its arguments are a nonce, and the seconds that an import may take. Prints one line, the nonce and a
+JSON object: {"image": [sentences], "token": [sentences]}, of what is wrong with either. Standard
+library only, as any image that keeps the contract may be under it. Never prints the token.
 """
 
 import contextlib
-import errno
+import http.client
 import importlib
 import json
 import os
+import signal
 import sys
+import time
 import urllib.error
 import urllib.request
 
-# A volume may have millions of files, and every run looks at it.
-MOST_ENTRIES = 10_000
-FULL = (errno.ENOSPC, errno.EDQUOT)
+WORKER = "app.workers.background_worker"
 
 
-def write_error(path):
-    """The error when this user writes, reads back and deletes a file in path; None where it can."""
-    probe = os.path.join(path, f".preflight-{os.urandom(4).hex()}")
-    try:
-        with open(probe, "x", encoding="ascii") as written:
-            written.write("probe")
-            written.flush()
-            # Some file systems say only now that there is no space.
-            os.fsync(written.fileno())
-        with open(probe, encoding="ascii") as read:
-            if read.read() != "probe":
-                return OSError(errno.EIO, "What is read back is not what was written")
-        os.remove(probe)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.remove(probe)
-        return error
-    return None
-
-
-def blocked_entries(path):
-    """What this user can't use below path: folders, and files of others. Follows no link.
-
-    Its own files it can change itself, so their mode is its own matter.
-    """
-    blocked, folders, seen = [], [path], 0
-    while folders and seen < MOST_ENTRIES:
-        # What is gone meanwhile was removed by the containers that run.
-        with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                seen += 1
-                if seen > MOST_ENTRIES:
-                    break
-                if entry.is_symlink():
-                    continue
-                folder = entry.is_dir(follow_symlinks=False)
-                if os.access(entry.path, os.R_OK | os.W_OK | (os.X_OK if folder else 0)):
-                    folders += [entry.path] if folder else []
-                    continue
-                with contextlib.suppress(FileNotFoundError):
-                    if folder or os.lstat(entry.path).st_uid != os.getuid():
-                        blocked.append(entry.path)
-    return blocked
-
-
-def ownership(path):
-    found = os.lstat(path)
-    return f"belongs to {found.st_uid}:{found.st_gid} with mode {found.st_mode & 0o7777:04o}"
-
-
-def free_space(path):
-    found = os.statvfs(path)
-    free, size = (blocks * found.f_frsize // 1024 for blocks in (found.f_bavail, found.f_blocks))
-    return f"{free} of {size} KiB and {found.f_favail} of {found.f_files} inodes are free"
-
-
-def volume_problem(name, path):
-    """What is wrong with a volume: (sentence, whether it is for want of permission); or None."""
-    volume = f"the volume {name} ({path})"
-    user = f"{os.getuid()}:{os.getgid()}"
-    inspect = f"`docker volume inspect {name}` says where it is"
-    error = write_error(path)
-    if error is None:
-        blocked = blocked_entries(path)
-        if not blocked:
-            return None
-        with contextlib.suppress(FileNotFoundError):
-            return (
-                f"{len(blocked)} of the files and folders in {volume} can't be used by {user}:"
-                f" {blocked[0]} {ownership(blocked[0])}",
-                True,
-            )
-        return None
-    if error.errno in (errno.EACCES, errno.EPERM):
-        said = f"{volume} can't be written by {user}: {error.strerror}, it {ownership(path)}"
-        return said, True
-    if error.errno == errno.EROFS:
-        said = f"is read-only ({error.strerror}): make it writable; {inspect}"
-    elif error.errno in FULL:
-        said = (
-            f"is full ({error.strerror}; {free_space(path)}): free space there ({inspect}),"
-            " or run playbooks/cleanup.yml, which removes old images of this stack and no volume"
-        )
-    else:
-        said = f"can't be written ({error.strerror}): repair it; {inspect}"
-    return f"{volume} {said}", False
+def bot_token():
+    with open(os.environ["BOT_TOKEN_FILE"], encoding="ascii") as secret:
+        return secret.read().strip()
 
 
 def token_problem():
     """What the Bot API says against the token; None where getMe succeeds."""
-    with open(os.environ["BOT_TOKEN_FILE"], encoding="ascii") as secret:
-        token = secret.read().strip()
     url = os.environ["BOT_API_URL"].rstrip("/")
     try:
-        with urllib.request.urlopen(f"{url}/bot{token}/getMe", timeout=10):  # noqa: S310
+        with urllib.request.urlopen(f"{url}/bot{bot_token()}/getMe", timeout=10):  # noqa: S310
             return None
     except urllib.error.HTTPError as error:
         if error.code in (401, 404, 421):
@@ -123,33 +37,73 @@ def token_problem():
                 " set it to the bot's present token, which BotFather shows"
             )
         return f"the Bot API at {url} answers getMe with HTTP {error.code}"
-    except OSError as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = str(getattr(error, "reason", error)).replace(bot_token(), "***")
         return f"the Bot API at {url} (bot_api_url) can't be reached: {reason}"
 
 
-def import_problem():
-    """Why the worker's class can't be imported; None where it can."""
+def imported():
+    """Why the worker's class can't be imported; "" where it can. Runs what the image has."""
     try:
-        worker = importlib.import_module("app.workers.background_worker")
-    except ImportError as error:
-        return f"app.workers.background_worker can't be imported: {error}"
-    if not hasattr(worker, "BackgroundWorker"):
-        return "app.workers.background_worker has no class BackgroundWorker"
+        worker = importlib.import_module(WORKER)
+        if hasattr(worker, "BackgroundWorker"):
+            return ""
+        return f"{WORKER} has no class BackgroundWorker"
+    except BaseException as error:
+        # Of an error of many lines, as settings have them, the first says what kind it is.
+        said = (str(error).strip().splitlines() or [""])[0][:500]
+        named = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        return f"{WORKER} can't be imported: {named}"
+
+
+def ended(child, seconds):
+    """The exit code of a process, negative for a signal; None where it had to be killed."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
     return None
 
 
+def import_problem(seconds):
+    """Why the worker's class can't be imported, also where that ends the process."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writing, b"!" + imported().encode(errors="replace"))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    code = ended(child, seconds)
+    os.set_blocking(reading, False)
+    said = b""
+    with contextlib.suppress(BlockingIOError):
+        said = os.read(reading, 4096)
+    if code is None:
+        return f"{WORKER} is not imported after {seconds} seconds"
+    if code == -signal.SIGKILL:
+        return (
+            f"importing {WORKER} was killed, for want of memory: bot_worker_memory is not enough"
+            " for this image"
+        )
+    if code < 0:
+        return f"importing {WORKER} was ended by {signal.Signals(-code).name}"
+    if not said:
+        return f"importing {WORKER} ends the process, with status {code}"
+    return said[1:].decode(errors="replace").replace(bot_token(), "***") or None
+
+
 def main():
-    broken = [problem for problem in (import_problem(), token_problem()) if problem]
-    unwritable = []
-    for argument in sys.argv[1:]:
-        name, _separator, path = argument.partition("=")
-        sentence, permission = volume_problem(name, path) or ("", False)
-        if permission:
-            unwritable.append({"path": path, "sentence": sentence})
-        elif sentence:
-            broken.append(sentence)
-    print(json.dumps({"broken": broken, "unwritable": unwritable}))
+    nonce, seconds = sys.argv[1], int(sys.argv[2])
+    image, token = import_problem(seconds), token_problem()
+    told = {"image": [image] if image else [], "token": [token] if token else []}
+    # What the image has printed may have ended without a new line.
+    print(f"\n{nonce}{json.dumps(told)}", flush=True)
 
 
 main()

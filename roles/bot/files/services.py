@@ -1,6 +1,6 @@
 """Runs inside the bot's image, with its real networks and secrets, before the swap.
 
-Prints one JSON object: {"silent": [sentences]}, one for each service that does not answer. Standard
+Its argument is a nonce. Prints it and one JSON object: {"silent": [sentences]}, one for each service that does not answer. Standard
 library only, as any image that keeps the contract may be under it. Never prints a password.
 """
 
@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import struct
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -149,7 +150,9 @@ def main():
     ]
     with concurrent.futures.ThreadPoolExecutor() as pool:
         found = list(pool.map(lambda service: silence(*service), services))
-    print(json.dumps({"silent": [sentence for sentence in found if sentence]}))
+    # What marks the answer, as an image may print something of its own.
+    nonce = sys.argv[1] if len(sys.argv) > 1 else ""
+    print(nonce + json.dumps({"silent": [sentence for sentence in found if sentence]}))
 
 
 main()

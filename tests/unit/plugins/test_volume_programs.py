@@ -1,4 +1,4 @@
-"""The role's preflight.py and mend.py, run as the role runs them: as another user, on real files.
+"""The programs of the image `volumes`, run as in it: as another user, on real files.
 
 What only a mount can show is seen in a mount namespace of its own, so nothing of it is left here.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-FILES = Path(__file__).resolve().parents[3] / "roles/bot/files"
+FILES = Path(__file__).resolve().parents[3] / "images/volumes"
 PYTHON = "/usr/bin/python3"  # that of the checkout's environment may be out of another user's reach
 USER = 10001
 AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
@@ -43,32 +43,20 @@ def answer(command: list[str], **environment: str) -> dict[str, Any]:
     return result
 
 
-def preflight(volume: Path, before: str = "true", after: str = "true") -> dict[str, list[Any]]:
+def probe(volume: Path, before: str = "true", after: str = "true") -> dict[str, list[Any]]:
     """What it says of the volume, between shell commands in the same mount namespace."""
-    token = volume.parent / "token"
-    token.write_text("1:none")
-    token.chmod(0o644)
-    script = (FILES / "preflight.py").read_text()
-    found = answer(
+    script = (FILES / "probe.py").read_text()
+    return answer(
         [
             *["unshare", "--mount", "sh", "-ec", f'{before}; "$@"; {after}', "sh"],
-            *[*AS_USER, PYTHON, "-c", script, f"aisha-logs={volume}"],
+            *[*AS_USER, PYTHON, "-I", "-c", script, f"aisha-logs={volume}"],
         ],
         PATH="/usr/sbin:/usr/bin:/sbin:/bin",
-        BOT_TOKEN_FILE=str(token),
-        BOT_API_URL="http://127.0.0.1:1",
     )
-    # Here is neither the bot's code nor a Bot API, and it says so.
-    assert sum("can't be imported" in sentence for sentence in found["broken"]) == 1
-    assert sum("can't be reached" in sentence for sentence in found["broken"]) == 1
-    return {
-        "broken": [sentence for sentence in found["broken"] if "volume" in sentence],
-        "unwritable": found["unwritable"],
-    }
 
 
-def mend(volume: Path) -> dict[str, list[str]]:
-    script = (FILES / "mend.py").read_text()
+def give(volume: Path) -> dict[str, list[str]]:
+    script = (FILES / "give.py").read_text()
     return answer([PYTHON, "-I", "-c", script, f"{USER}:{USER}", f"aisha-logs={volume}"])
 
 
@@ -80,9 +68,9 @@ def test_a_volume_that_can_be_written_is_left_as_it_is(volume: Path) -> None:
     (volume / "app.log").write_text("mine")
     os.chown(volume / "app.log", USER, USER)
     (volume / "app.log").chmod(0o400)  # its owner can change that
-    assert preflight(volume) == {"broken": [], "unwritable": []}
+    assert probe(volume) == {"broken": [], "unwritable": []}
     assert [path.name for path in volume.iterdir()] == ["app.log"], "the probe is still there"
-    assert mend(volume) == {"given": [], "failed": []}
+    assert give(volume) == {"given": [], "failed": []}
     assert (volume / "app.log").stat().st_mode & 0o777 == 0o400
 
 
@@ -95,15 +83,15 @@ def test_a_folder_without_permission_is_mended(volume: Path, owner: int, mode: i
     (volume / "kept").write_text("content")
     os.chown(volume, owner, owner)
     volume.chmod(mode)
-    found = preflight(volume)
+    found = probe(volume)
     assert not found["broken"]
     (unwritable,) = found["unwritable"]
     assert unwritable["path"] == str(volume)
     assert f"the volume aisha-logs ({volume}) can't be written by {USER}:{USER}" in str(unwritable)
     assert f"belongs to {owner}:{owner} with mode {mode:04o}" in unwritable["sentence"]
-    (given,) = mend(volume)["given"]
+    (given,) = give(volume)["given"]
     assert f"aisha-logs ({volume})" in given
-    assert preflight(volume) == {"broken": [], "unwritable": []}
+    assert probe(volume) == {"broken": [], "unwritable": []}
     assert (volume / "kept").read_text() == "content"
     assert belongs_to(volume / "kept") == USER
 
@@ -112,25 +100,25 @@ def test_what_is_in_a_folder_of_the_right_owner_counts(volume: Path) -> None:
     (volume / "app.log").write_text("content")
     (volume / "old").mkdir(mode=0o700)
     (volume / "old/deep.log").write_text("content")
-    found = preflight(volume)
+    found = probe(volume)
     assert not found["broken"]
     (unwritable,) = found["unwritable"]
     # What is in old/ can't be seen before old/ is given.
     assert "2 of the files and folders in the volume" in unwritable["sentence"]
     assert "belongs to 0:0" in unwritable["sentence"]
-    assert mend(volume)["given"] == [
+    assert give(volume)["given"] == [
         f"aisha-logs ({volume}), 3 of whose files and folders belonged to 0:0"
     ]
     assert {belongs_to(path) for path in volume.rglob("*")} == {USER}
-    assert preflight(volume) == {"broken": [], "unwritable": []}
+    assert probe(volume) == {"broken": [], "unwritable": []}
 
 
 def test_a_foreign_file_without_permission_for_its_owner_can_be_written_then(volume: Path) -> None:
     path = volume / "app.log"
     path.write_text("content")
     path.chmod(0o440)
-    assert len(preflight(volume)["unwritable"]) == 1
-    mend(volume)
+    assert len(probe(volume)["unwritable"]) == 1
+    give(volume)
     assert path.stat().st_mode & 0o777 == 0o640
 
 
@@ -140,9 +128,9 @@ def test_no_link_is_followed(volume: Path) -> None:
     (outside / "secret").write_text("content")
     (volume / "folder").symlink_to(outside)
     (volume / "file").symlink_to(outside / "secret")
-    assert preflight(volume) == {"broken": [], "unwritable": []}
+    assert probe(volume) == {"broken": [], "unwritable": []}
     os.chown(volume, 0, 0)
-    mend(volume)
+    give(volume)
     assert {belongs_to(path) for path in volume.iterdir()} == {USER}
     assert {belongs_to(path) for path in (outside, outside / "secret")} == {0}
     assert outside.stat().st_mode & 0o777 == 0o700
@@ -151,16 +139,16 @@ def test_no_link_is_followed(volume: Path) -> None:
 def test_a_large_volume_is_looked_at_in_part_and_mended_as_a_whole(volume: Path) -> None:
     for number in range(10_500):
         (volume / str(number)).touch()
-    (unwritable,) = preflight(volume)["unwritable"]
+    (unwritable,) = probe(volume)["unwritable"]
     assert "10000 of the files and folders" in unwritable["sentence"]
-    (given,) = mend(volume)["given"]
+    (given,) = give(volume)["given"]
     assert "10500 of whose files and folders" in given
-    assert preflight(volume) == {"broken": [], "unwritable": []}
+    assert probe(volume) == {"broken": [], "unwritable": []}
 
 
 def test_a_read_only_volume_is_not_for_want_of_permission(volume: Path) -> None:
     os.chown(volume, 0, 0)  # chown would not help
-    found = preflight(volume, f"mount --bind {volume} {volume}; mount -o remount,bind,ro {volume}")
+    found = probe(volume, f"mount --bind {volume} {volume}; mount -o remount,bind,ro {volume}")
     assert not found["unwritable"]
     (sentence,) = found["broken"]
     assert sentence.startswith(f"the volume aisha-logs ({volume}) is read-only (Read-only file")
@@ -180,7 +168,7 @@ def test_a_full_volume_is_not_for_want_of_permission(
 ) -> None:
     mount = f"mount -t tmpfs -o {options},uid={USER},gid={USER} tmpfs {volume}"
     left = volume.parent / "left"
-    found = preflight(volume, f"{mount}; {fill.format(volume)}", f"ls -A {volume} > {left}")
+    found = probe(volume, f"{mount}; {fill.format(volume)}", f"ls -A {volume} > {left}")
     assert not found["unwritable"]
     (sentence,) = found["broken"]
     assert sentence.startswith(f"the volume aisha-logs ({volume}) is full (No space left on device")
@@ -191,7 +179,7 @@ def test_a_full_volume_is_not_for_want_of_permission(
 
 def test_a_volume_that_is_not_there_is_named(volume: Path) -> None:
     volume.rmdir()
-    (sentence,) = preflight(volume)["broken"]
+    (sentence,) = probe(volume)["broken"]
     assert f"the volume aisha-logs ({volume}) can't be written (No such file" in sentence
 
 
@@ -201,9 +189,24 @@ def test_what_can_not_be_given_is_a_sentence(volume: Path) -> None:
     if marked.returncode:
         pytest.skip(f"no immutable files here: {marked.stderr.decode()}")
     try:
-        (sentence,) = mend(volume)["failed"]
+        (sentence,) = give(volume)["failed"]
     finally:
         subprocess.run(["chattr", "-i", volume / "app.log"], check=True)
     assert f"the volume aisha-logs ({volume}) can't be given to {USER}:{USER}" in sentence
     assert f"Operation not permitted at {volume}/app.log" in sentence
-    assert len(mend(volume)["given"]) == 1
+    assert len(give(volume)["given"]) == 1
+
+
+def test_the_paths_are_those_below_the_working_folder(volume: Path) -> None:
+    """So a volume has in the image of the programs no folder of theirs as its place."""
+    (volume / "closed").mkdir(mode=0o700)
+    for program, who, first in (("probe", AS_USER, []), ("give", [], [f"{USER}:{USER}"])):
+        done = subprocess.run(
+            [*who, PYTHON, "-I", "-c", (FILES / f"{program}.py").read_text(), *first, "n=/logs"],
+            cwd=volume.parent, capture_output=True, text=True, check=True, timeout=30,
+        )  # fmt: skip
+        said = json.loads(done.stdout)
+        assert "(/logs)" in str(said)
+        assert not said.get("broken")
+        assert not said.get("failed")
+    assert belongs_to(volume / "closed") == USER

@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the aisha.bot_stack team
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the outcomes of containers that do one thing mean."""
+
+from __future__ import annotations
+
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import outcome as outcomes
+
+
+def task_answer(outcome, nonce=""):
+    """The JSON object that a container has printed behind nonce, or an empty one."""
+    return outcomes.answer(outcome, nonce) or {}
+
+
+def task_problem(outcome, subject, nonce="", volumes=(), memory="", setting=""):
+    """Why a container has given no answer, or an empty string where it has."""
+    if outcomes.answer(outcome, nonce) is not None:
+        return ""
+    return outcomes.problem(outcome, subject, volumes, memory, setting)
+
+
+def image_problems(ended, nonce, memory="", setting=""):
+    """What the checks of images found, and why a check could not run: sentences."""
+    sentences = []
+    for outcome in ended:
+        subject = "the image %s" % outcome["image"]
+        said = outcomes.answer(outcome, nonce)
+        if said is None:
+            sentences.append(outcomes.problem(outcome, subject, (), memory, setting))
+        else:
+            sentences += ["%s: %s" % (subject, sentence) for sentence in said["image"]]
+            sentences += said["token"]
+    # The token is the same in all of them.
+    return list(dict.fromkeys(sentences))
+
+
+def service_problems(outcome, nonce):
+    """What the check of database, Redis and object storage found, or why it could not run: sentences."""
+    said = outcomes.answer(outcome, nonce)
+    if said is None:
+        return [outcomes.problem(outcome, "the check of database, Redis and object storage")]
+    return said["silent"]
+
+
+class FilterModule:
+    """The filters."""
+
+    def filters(self):
+        return {
+            "image_problems": image_problems,
+            "service_problems": service_problems,
+            "task_answer": task_answer,
+            "task_problem": task_problem,
+        }
