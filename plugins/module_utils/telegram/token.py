@@ -9,29 +9,14 @@ import hashlib
 import re
 from urllib.parse import unquote
 
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import scrub
+
 # Percent-encoded once, and once more inside another URL.
 MAX_DECODINGS = 2
-# Colours may stand anywhere in a token that was logged, and a secret's end may look like a bot's number with a colon after it.
-_COLOUR = r"(?:\x1b\[[0-9;]*m)*"
-_COLON = r"(?::|%(?:25)*3[Aa])"
-_CHARACTER = (
-    r"(?:[A-Za-z0-9_-]|%(?:25)*(?:2[Dd]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9Aa]))"
-)
-# The digest of an image, sha256:…, is none.
-ANY_TOKEN = re.compile(
-    "(?<![0-9])(?!(?<=sha)(?:1|224|256|384|512){1})([0-9]{{3,}})(?:{0}{1}(?:{0}{2}){{30,}})+".format(
-        _COLOUR, _COLON, _CHARACTER
-    )
-)
 
 
 class TokenError(ValueError):
     """The text is no token."""
-
-
-def scrub(text):
-    """The text with the secret part of whatever looks like a token replaced by ***."""
-    return ANY_TOKEN.sub(r"\1:***", text)
 
 
 class Token:
