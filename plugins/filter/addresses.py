@@ -19,14 +19,24 @@ Kind = namedtuple(
 )
 
 API = Kind(("http", "https"), "https://api.telegram.org", True, False, False, True, False)
-STORE = Kind(
-    ("http", "https"), "http://minio.example.com:9000", False, False, False, False, False
-)
+STORE = Kind(("http", "https"), "http://minio.example.com:9000", False, False, False, False, False)
 DATABASE = Kind(
-    ("postgresql", "postgres"), "postgresql://user:password@host:5432/database", True, True, True, True, True
+    ("postgresql", "postgres"),
+    "postgresql://user:password@host:5432/database",
+    True,
+    True,
+    True,
+    True,
+    True,
 )
 REDIS = Kind(
-    ("redis", "rediss", "valkey", "valkeys"), "redis://user:password@host:6379/0", True, True, False, True, False
+    ("redis", "rediss", "valkey", "valkeys"),
+    "redis://user:password@host:6379/0",
+    True,
+    True,
+    False,
+    True,
+    False,
 )
 URLS = {
     "bot_api_url": API,
@@ -109,11 +119,14 @@ def _url_problem(text, kind):
     problem = _login_problem(rest)
     if problem:
         if kind.login:
-            return problem + ": write / as %2F, @ as %40, : as %3A, # as %23, ? as %3F, % as %25, as the filter aisha.bot_stack.percent_encoded does"
+            return (
+                problem
+                + ": write / as %2F, @ as %40, : as %3A, # as %23, ? as %3F, % as %25, as the filter aisha.bot_stack.percent_encoded does"
+            )
         return problem
     end = re.search(r"[/?#]|\Z", rest).start()
     authority, path = rest[:end], rest[end:]
-    login, at, hosts = authority.rpartition("@")
+    _login, at, hosts = authority.rpartition("@")
     if at and not kind.login:
         return "it may have no login"
     if not kind.path and path not in ("", "/"):
@@ -147,7 +160,9 @@ def _registry_problem(text):
     if "_" in text:
         return "the host's name has an underscore, which Docker does not take in an image's name; give it another name"
     if "." not in text and ":" not in text and text != "localhost":
-        return "Docker takes a name without dot and port for a folder of Docker Hub; write host:port"
+        return (
+            "Docker takes a name without dot and port for a folder of Docker Hub; write host:port"
+        )
     return None
 
 
@@ -190,7 +205,9 @@ def address_problems(settings):
             # With an at sign a part of it may be a password; the other two may have one without it.
             hidden = "@" in value or "%" in value or name in ("bot_database_url", "bot_redis_url")
             shown = "" if hidden or len(value) > 200 else " (%s)" % scrub(value)
-            sentences.append("%s%s can't be used: %s. Write it like %s." % (name, shown, problem, example))
+            sentences.append(
+                "%s%s can't be used: %s. Write it like %s." % (name, shown, problem, example)
+            )
     return sentences
 
 

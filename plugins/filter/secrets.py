@@ -22,7 +22,9 @@ NO_SECRET_NAME = re.compile(
 # An address with a login: its password is secret.
 LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s@]*:[^\s]*@")
 # What Ansible itself puts there, and what roles register.
-NO_SETTING = re.compile(r"\A(?:_|group_names\Z|groups\Z|hostvars\Z|inventory_|omit\Z|environment\Z|vars\Z)")
+NO_SETTING = re.compile(
+    r"\A(?:_|group_names\Z|groups\Z|hostvars\Z|inventory_|omit\Z|environment\Z|vars\Z)"
+)
 PLACES = 1000
 
 
