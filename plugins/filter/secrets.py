@@ -9,7 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ansible.errors import AnsibleError
-from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import MIN_SECRET
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import (
+    MIN_SECRET,
+    Scrubber,
+)
 
 # A variable, or a key in one, that is called so has a secret; so have the elements of a list of that name.
 SECRET_NAME = re.compile(
@@ -67,8 +70,13 @@ def secrets_of(variables):
     return sorted(found, key=lambda text: (-len(text), text))
 
 
+def scrubbed(text, secrets=()):
+    """The text without secrets: those that are told, and what is one by its form."""
+    return Scrubber(secrets).scrub(str(text))
+
+
 class FilterModule:
     """Ansible's way to find the filters."""
 
     def filters(self):
-        return {"secrets_of": secrets_of}
+        return {"scrubbed": scrubbed, "secrets_of": secrets_of}

@@ -83,7 +83,9 @@ def main():
             for name in module.params["names"]
         }
     except connection.ENGINE_ERRORS as error:
-        module.fail_json(msg="The Docker Engine does not give the logs: %s" % scrubber.scrub(str(error)))
+        module.fail_json(
+            msg="The Docker Engine does not give the logs: %s" % scrubber.scrub(str(error))
+        )
     module.exit_json(changed=False, logs=logs)
 
 
