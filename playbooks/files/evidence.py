@@ -9,9 +9,12 @@ import os
 import sys
 import time
 
+import obstore.exceptions
 import psycopg
 from obstore.store import S3Store
 from psycopg.rows import dict_row
+
+DOING = ["reading its settings"]
 
 
 def secret(name: str) -> str:
@@ -26,6 +29,7 @@ def closed_row(update_id: int, seconds: float) -> dict:
         "SELECT id, status, kind, duration_ms, object_key, object_size,"
         " closed_at IS NOT NULL AS closed FROM messages WHERE update_id = %s"
     )
+    DOING.append("reading its row in PostgreSQL")
     with psycopg.connect(secret("DATABASE_URL"), row_factory=dict_row) as connection:
         connection.autocommit = True
         while True:
@@ -37,6 +41,7 @@ def closed_row(update_id: int, seconds: float) -> dict:
 
 def stored_object(key: str) -> dict:
     """Key and size of an object, as the object storage has it."""
+    DOING.append(f"reading object {key} in the object storage")
     store = S3Store(
         os.environ["S3_BUCKET"],
         endpoint=os.environ["S3_ENDPOINT_URL"],
@@ -57,4 +62,9 @@ def main(update_id: int, seconds: float) -> int:
     return 0
 
 
-sys.exit(main(int(sys.argv[1]), float(sys.argv[2])))
+try:
+    sys.exit(main(int(sys.argv[1]), float(sys.argv[2])))
+except (KeyError, OSError, psycopg.Error, obstore.exceptions.BaseError) as error:
+    # The last line of a traceback alone says little, and all of it too much.
+    print(f"{DOING[-1]}: {type(error).__name__}: {error}", file=sys.stderr)
+    sys.exit(1)

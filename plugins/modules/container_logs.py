@@ -23,6 +23,13 @@ options:
     description: How many lines of each, at most.
     type: int
     default: 50
+  secrets:
+    description:
+      - Texts that are secret, in whatever way the logs write them. Each becomes C(***).
+      - Tokens of bots, passwords in addresses and logins in headers of HTTP do so without being named.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - aisha.bot_stack.engine
   - aisha.bot_stack.attributes.read_only
@@ -33,18 +40,20 @@ EXAMPLES = r"""
   aisha.bot_stack.container_logs:
     names: [aisha-primary]
     lines: 20
+    secrets: "{{ hostvars[inventory_hostname] | aisha.bot_stack.secrets_of }}"
   register: said
 """
 
 RETURN = r"""
 logs:
-  description: From a container's name to its last lines. A container that does not exist has none.
+  description: From a container's name to its last lines, without secrets. A container that does not exist has none.
   returned: success
   type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import Scrubber
 
 
 def last_lines(client, name, lines):
@@ -62,17 +71,21 @@ def main():
             connection.ARGUMENTS,
             names={"type": "list", "elements": "str", "required": True},
             lines={"type": "int", "default": 50},
+            secrets={"type": "list", "elements": "str", "default": [], "no_log": True},
         ),
         supports_check_mode=True,
     )
+    scrubber = Scrubber(module.params["secrets"])
     try:
         client = connection.connect(module)
         logs = {
-            name: last_lines(client, name, module.params["lines"])
+            name: scrubber.scrub(last_lines(client, name, module.params["lines"]))
             for name in module.params["names"]
         }
     except connection.ENGINE_ERRORS as error:
-        module.fail_json(msg="The Docker Engine does not give the logs: %s" % error)
+        module.fail_json(
+            msg="The Docker Engine does not give the logs: %s" % scrubber.scrub(str(error))
+        )
     module.exit_json(changed=False, logs=logs)
 
 

@@ -10,11 +10,13 @@ getUpdates would be a second poller.
 from __future__ import annotations
 
 import json
+import re
 from urllib.error import HTTPError
 
 from ansible.module_utils.urls import open_url
 
 TIMEOUT_SECONDS = 10
+ADDRESS = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#@]*)?\Z")
 
 
 class BotApiError(Exception):
@@ -25,7 +27,9 @@ class BotApi:
     """The Bot API at an address, for one token."""
 
     def __init__(self, address, token, timeout=TIMEOUT_SECONDS):
-        self._address = address.rstrip("/")
+        self._url = address.rstrip("/")
+        # As it may be shown.
+        self._address = token.scrub(self._url)
         self._token = token
         self._timeout = timeout
 
@@ -39,7 +43,13 @@ class BotApi:
         self._call("deleteWebhook")
 
     def _call(self, method):
-        url = "%s/bot%s/%s" % (self._address, self._token.reveal(), method)
+        # Before any request: errors about what is no URL repeat it, and the token would be in it.
+        if not ADDRESS.match(self._url):
+            raise BotApiError(
+                "bot_api_url (%s) is no address of a Bot API. Write it like https://api.telegram.org."
+                % self._address
+            )
+        url = "%s/bot%s/%s" % (self._url, self._token.reveal(), method)
         try:
             with open_url(
                 url, method="POST", data=b"", timeout=self._timeout, use_proxy=True
