@@ -41,6 +41,11 @@ def containers(stack: str) -> dict[str, Any]:
     return {container.name: container.attrs for container in found}
 
 
+def engine() -> dict[str, Any]:
+    """What the engine can confine containers with."""
+    return {"SecurityOptions": CLIENT.info().get("SecurityOptions") or []}
+
+
 def execute(name: str, argv: list[str]) -> dict[str, Any]:
     """Run a command in a container, as the container's own user."""
     try:

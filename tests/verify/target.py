@@ -97,6 +97,11 @@ class Target:
         (found,) = self.call(["containers", self.stack])
         return dict(found)
 
+    @functools.cached_property
+    def engine(self) -> dict[str, Any]:
+        (found,) = self.call(["engine"])
+        return dict(found)
+
     def names(self, *roles: str) -> list[str]:
         """The containers of these roles that are on this host."""
         label = "aisha.bot_stack.role"
