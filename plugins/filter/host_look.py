@@ -41,7 +41,11 @@ def packages_for(version):
 def minor(version):
     """(3, 11) of "3.11.2"; () of what is no version."""
     parts = version.split(".")[:2]
-    return tuple(int(part) for part in parts) if len(parts) == 2 and all(map(str.isdigit, parts)) else ()
+    return (
+        tuple(int(part) for part in parts)
+        if len(parts) == 2 and all(map(str.isdigit, parts))
+        else ()
+    )
 
 
 def python_plan(seen, path, folder):
@@ -61,10 +65,13 @@ def python_plan(seen, path, folder):
         return plan
     packages = packages_for(seen["python"])
     if packages is None:
-        plan["problem"] = "%s is Python %s. %s: install one beside it, and set docker_host_system_python to its path." % (
-            path,
-            seen["python"],
-            wanted,
+        plan["problem"] = (
+            "%s is Python %s. %s: install one beside it, and set docker_host_system_python to its path."
+            % (
+                path,
+                seen["python"],
+                wanted,
+            )
         )
         return plan
     plan["packages"] = packages
@@ -105,7 +112,10 @@ def host_look(result, path, folder, manage=True):
     python = python_plan(seen, path, folder)
     if seen is None and result.get("rc") not in (126, 127):
         said = (result.get("stderr") or stdout).strip().splitlines()
-        python["problem"] = "%s could not be run: %s" % (path, said[-1] if said else "it said nothing.")
+        python["problem"] = "%s could not be run: %s" % (
+            path,
+            said[-1] if said else "it said nothing.",
+        )
     engine = None
     if seen and seen["engine"]:
         answer = seen["engine"]

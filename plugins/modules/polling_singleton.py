@@ -204,6 +204,13 @@ unread_files:
   description: How many files this user may not read.
   returned: when the host was looked at
   type: int
+unseen_containers:
+  description: >-
+    Names of containers that could not be looked into, as they do not run and the engine does not say where their files are (as with
+    containerd's image store). Their environment, command, labels and volumes were looked at.
+  returned: when the host was looked at
+  type: list
+  elements: str
 stopped:
   description: What was stopped and disabled, or would be in check mode.
   returned: when the host was looked at
@@ -313,7 +320,7 @@ class Run:
     def run(self):
         """The whole call; raises KNOWN_ERRORS."""
         sight, plan = self.observe()
-        for warning in plan.warnings:
+        for warning in plan.warnings + sight.warnings(self.host):
             self.module.warn(warning)
         self.result.update(
             changed=bool(plan.steps),

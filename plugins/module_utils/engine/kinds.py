@@ -30,22 +30,27 @@ def judge(info, version, address, host):
     }
     kind = _kind(info, version, options, address, host)
     problem = PROBLEMS.get(kind)
-    problems = [problem.format(address=address, name=info.get("Name"), host=host)] if problem else []
+    problems = (
+        [problem.format(address=address, name=info.get("Name"), host=host)] if problem else []
+    )
     text = info.get("ServerVersion") or ""
     number = _number(text)
     # Podman counts its versions by itself.
     if kind != "podman" and number and number < OLDEST:
         problems.append(
-            "the Docker Engine at %s is %s, and the stack needs 20.10 or newer. Upgrade it." % (address, text)
+            "the Docker Engine at %s is %s, and the stack needs 20.10 or newer. Upgrade it."
+            % (address, text)
         )
-    driver_type = dict(
-        pair for pair in info.get("DriverStatus") or () if len(pair) == 2
-    ).get("driver-type", "")
+    driver_type = dict(pair for pair in info.get("DriverStatus") or () if len(pair) == 2).get(
+        "driver-type", ""
+    )
     return {
         "kind": kind,
         "version": text,
         "root": info.get("DockerRootDir") or "",
-        "image_store": "containerd" if "io.containerd.snapshotter" in driver_type else "graphdriver",
+        "image_store": "containerd"
+        if "io.containerd.snapshotter" in driver_type
+        else "graphdriver",
         "problems": problems,
     }
 
@@ -78,9 +83,13 @@ INSTALL = "Install Docker Engine 20.10 or newer (Debian: docker.io; or Docker's 
 PROBLEMS = {
     "podman": (
         "what answers at {address} is Podman, not a Docker Engine: its restarts after a reboot, its health checks and its networks work in"
-        " other ways. " + INSTALL + " beside it, and set docker_host_engine: {{docker_host: unix:///var/run/docker.sock}}."
+        " other ways. "
+        + INSTALL
+        + " beside it, and set docker_host_engine: {{docker_host: unix:///var/run/docker.sock}}."
     ),
-    "windows": "the engine at {address} runs Windows containers, and the stack is of Linux containers. " + INSTALL + " on a Linux host.",
+    "windows": "the engine at {address} runs Windows containers, and the stack is of Linux containers. "
+    + INSTALL
+    + " on a Linux host.",
     "desktop": (
         "the engine at {address} is Docker Desktop: it runs in a virtual machine, where Ansible sees neither processes nor files. "
         + INSTALL
@@ -97,7 +106,9 @@ PROBLEMS = {
     ),
     "rootless": (
         "the engine at {address} is rootless: its containers' users are others on the host, so that they can't read the stack's secrets."
-        " " + INSTALL + " to run as root, and set docker_host_engine: {{docker_host: unix:///var/run/docker.sock}}."
+        " "
+        + INSTALL
+        + " to run as root, and set docker_host_engine: {{docker_host: unix:///var/run/docker.sock}}."
     ),
     "userns-remap": (
         "the engine at {address} runs with userns-remap: its containers' users are others on the host, so that they can't read the stack's"

@@ -1,6 +1,7 @@
-"""Prints one line of JSON about a host, before the modules' Python is there: its Python, that environment, its engine.
+"""Prints one line of JSON about a host before the modules' Python is there.
 
-Arguments: the environment's folder, the settings of the engine as JSON. It runs with whatever Python the host has.
+That is: the host's Python, the modules' environment, the engine. Arguments: the environment's
+folder, the settings of the engine as JSON. It runs with whatever Python the host has, 2.7 too.
 """
 
 import json
@@ -15,8 +16,8 @@ engine = json.loads(sys.argv[2])
 
 
 def found(program):
-    paths = os.environ.get("PATH", "").split(":") + ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-    return any(os.access(os.path.join(path, program), os.X_OK) for path in paths if path)
+    paths = os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin:/sbin:/bin"
+    return any(os.access(os.path.join(path, program), os.X_OK) for path in paths.split(":") if path)
 
 
 def has_venv():
@@ -29,17 +30,21 @@ def has_venv():
 
 
 def environment():
-    """Version of the environment's Python, empty where it does not run; and what was installed there."""
+    """Version of its Python, empty where that does not run; and what was installed there."""
     try:
-        program = [os.path.join(folder, "bin/python"), "-c", "import platform; print(platform.python_version())"]
-        running = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        version = running.communicate()[0].decode().strip() if running else ""
+        program = [
+            os.path.join(folder, "bin/python"),
+            "-c",
+            "import platform; print(platform.python_version())",
+        ]
+        running = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603
+        version = running.communicate()[0].decode().strip()
     except OSError:
         version = ""
     try:
         with open(os.path.join(folder, ".packages")) as marker:
             return version, marker.read().split()
-    except (IOError, OSError):
+    except (IOError, OSError):  # noqa: UP024
         return version, []
 
 
@@ -82,18 +87,31 @@ def connect(address):
 
 
 def ask(address):
-    """The engine's /info and /version; None where it does not answer, which the modules will say."""
+    """The engine's /info and /version, as far as they are needed."""
     answers = []
     for path in ("/info", "/version"):
         connection = connect(address)
         connection.request("GET", path)
         answers.append(json.loads(connection.getresponse().read().decode()))
         connection.close()
-    keys = ("BuildahVersion", "DockerRootDir", "DriverStatus", "Name", "OSType", "OperatingSystem", "SecurityOptions", "ServerVersion")
+    keys = (
+        "BuildahVersion",
+        "DockerRootDir",
+        "DriverStatus",
+        "Name",
+        "OSType",
+        "OperatingSystem",
+        "SecurityOptions",
+        "ServerVersion",
+    )
     return {
         "address": address,
         "info": dict((key, answers[0][key]) for key in keys if key in answers[0]),
-        "version": {"Components": [{"Name": each.get("Name")} for each in answers[1].get("Components") or []]},
+        "version": {
+            "Components": [
+                {"Name": each.get("Name")} for each in answers[1].get("Components") or []
+            ]
+        },
     }
 
 
