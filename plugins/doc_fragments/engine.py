@@ -15,6 +15,7 @@ options:
     description: >-
       Address of the engine.
       The environment variable E(DOCKER_HOST) is used where the option is not set.
+      V(ssh://) needs O(use_ssh_client).
     type: str
     default: unix:///var/run/docker.sock
   api_version:
@@ -47,6 +48,12 @@ options:
     description: File with the client's key.
     type: path
     aliases: [tls_client_key, key_path]
+  use_ssh_client:
+    description: Reach an engine at V(ssh://) by the program C(ssh) of the target.
+    type: bool
+    default: false
+notes:
+  - C(module_defaults) of the group C(aisha.bot_stack.engine) set these options for all modules that have them.
 requirements:
   - docker >= 6.0 (Python SDK), on the target
 """

@@ -42,6 +42,11 @@ options:
         description: Name of the variable that sets the port, for the error message.
         type: str
         required: true
+  networks:
+    description: Names of networks to look at.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - aisha.bot_stack.engine
   - aisha.bot_stack.attributes.read_only
@@ -73,6 +78,18 @@ engine:
     root:
       description: Folder where the engine keeps its data.
       type: str
+    kind:
+      description: >-
+        V(docker), or one on which the stack can't run: V(podman), V(rootless), V(userns-remap), V(snap), V(desktop), V(windows), or V(remote) for
+        an engine of another machine. Empty where none answers.
+      type: str
+    image_store:
+      description: V(graphdriver) or V(containerd). With the latter, files of a container that does not run can't be found on the host.
+      type: str
+    problems:
+      description: Why the stack can't run on this engine and what to do, one sentence each.
+      type: list
+      elements: str
 free_bytes:
   description: Bytes free where the engine keeps its data. V(none) where that can't be seen.
   returned: always
@@ -86,6 +103,31 @@ taken_ports:
   returned: always
   type: list
   elements: dict
+networks:
+  description: Those of O(networks) that are there.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name.
+      type: str
+    driver:
+      description: Driver.
+      type: str
+    internal:
+      description: Whether it has no way out of the host.
+      type: bool
+    mtu:
+      description: Largest packet, in bytes.
+      type: int
+    stack:
+      description: Name of the stack that it belongs to, empty for none.
+      type: str
+    containers:
+      description: Names of the containers that are attached to it, in every state.
+      type: list
+      elements: str
 containers:
   description: Containers of the stack, by name.
   returned: always
@@ -152,8 +194,15 @@ containers:
       elements: list
 """
 
+import socket
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection, host_facts
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
+    connection,
+    host_facts,
+    kinds,
+    networks,
+)
 
 
 def stack_containers(client, stack_name):
@@ -168,25 +217,50 @@ def stack_containers(client, stack_name):
     return sorted(rows, key=lambda row: row["name"])
 
 
+def wanted_networks(client, names):
+    """Rows about those networks that are there."""
+    if not names:
+        return []
+    containers = client.containers(all=True)
+    return [
+        networks.describe(found, containers)
+        for found in client.networks(names=names)
+        # The engine takes a part of a name for the name.
+        if found["Name"] in names
+    ]
+
+
 def observe(module):
     """The module's result; an engine that does not answer is a result, not an error."""
     result = {
         "changed": False,
-        "engine": {"reachable": False, "error": "", "version": "", "root": ""},
+        "engine": {
+            "reachable": False,
+            "error": "",
+            "version": "",
+            "root": "",
+            "kind": "",
+            "image_store": "",
+            "problems": [],
+        },
         "free_bytes": None,
         "mtu": host_facts.default_route_mtu(),
         "taken_ports": [],
+        "networks": [],
         "containers": [],
     }
     try:
         client = connection.connect(module)
         info = client.info()
+        version = client.version(api_version=False)
+        result["networks"] = wanted_networks(client, module.params["networks"])
         result["containers"] = stack_containers(client, module.params["stack_name"])
     except connection.ENGINE_ERRORS as error:
         result["engine"]["error"] = str(error)
         return result
     result["engine"].update(
-        reachable=True, version=info["ServerVersion"], root=info["DockerRootDir"]
+        kinds.judge(info, version, module.params["docker_host"], socket.gethostname()),
+        reachable=True,
     )
     result["free_bytes"] = host_facts.free_bytes(info["DockerRootDir"])
     result["taken_ports"] = host_facts.taken_ports(
@@ -208,6 +282,7 @@ def main():
             connection.ARGUMENTS,
             stack_name={"type": "str", "default": "aisha"},
             ports={"type": "list", "elements": "dict", "default": [], "options": port},
+            networks={"type": "list", "elements": "str", "default": []},
         ),
         supports_check_mode=True,
     )

@@ -47,6 +47,10 @@ options:
     type: str
     choices: [fail, delete, ignore]
     default: fail
+  restart:
+    description: Start the O(holder) anew if it runs, and prove that it polls again.
+    type: bool
+    default: false
   stop_timeout:
     description: Seconds between SIGTERM and SIGKILL.
     type: int
@@ -210,6 +214,13 @@ run_id:
   description: As O(run_id). It tells what one run returned from what an earlier one did.
   returned: always
   type: str
+unseen_containers:
+  description: >-
+    Names of containers that could not be looked into, as they do not run and the engine does not say where their files are (as with
+    containerd's image store). Their environment, command, labels and volumes were looked at.
+  returned: when the host was looked at
+  type: list
+  elements: str
 stopped:
   description: What was stopped and disabled, or would be in check mode.
   returned: when the host was looked at
@@ -274,6 +285,7 @@ class Run:
             suspects=options["suspects"],
             allowed=options["allowed"],
             webhook=options["webhook"],
+            restart=options["restart"],
         )
         self.asks = bool(self.desired.holder) and options["webhook"] != "ignore"
         self.bot_api = BotApi(options["bot_api_url"], token)
@@ -319,7 +331,7 @@ class Run:
     def run(self):
         """The whole call; raises KNOWN_ERRORS."""
         sight, plan = self.observe()
-        for warning in plan.warnings:
+        for warning in plan.warnings + sight.warnings(self.host):
             self.module.warn(warning)
         self.result.update(
             changed=bool(plan.steps),
@@ -452,6 +464,7 @@ def main():
             successor={"type": "str", "default": ""},
             suspects={"type": "str", "choices": ["fail", "stop", "report"], "default": "fail"},
             webhook={"type": "str", "choices": ["fail", "delete", "ignore"], "default": "fail"},
+            restart={"type": "bool", "default": False},
             stop_timeout={"type": "int", "default": 30},
             healthy_timeout={"type": "int", "default": 120},
             confirm_window={"type": "int", "default": 15},

@@ -125,6 +125,13 @@ unread_files:
   description: How many files this user may not read.
   returned: when the host was looked at
   type: int
+unseen_containers:
+  description: >-
+    Names of containers that could not be looked into, as they do not run and the engine does not say where their files are (as with
+    containerd's image store). Their environment, command, labels and volumes were looked at.
+  returned: when the host was looked at
+  type: list
+  elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -161,6 +168,8 @@ def main():
         module.fail_json(msg=str(error))
     except connection.ENGINE_ERRORS as error:
         module.fail_json(msg="The Docker Engine does not answer: %s" % token.scrub(str(error)))
+    for warning in sight.warnings(polling_sight.host_name()):
+        module.warn(warning)
     module.exit_json(changed=False, **seen)
 
 

@@ -51,6 +51,7 @@ ARGUMENTS = {
     "ca_path": {"type": "path", "aliases": ["ca_cert", "tls_ca_cert", "cacert_path"]},
     "client_cert": {"type": "path", "aliases": ["tls_client_cert", "cert_path"]},
     "client_key": {"type": "path", "aliases": ["tls_client_key", "key_path"]},
+    "use_ssh_client": {"type": "bool", "default": False},
 }
 
 
@@ -59,6 +60,11 @@ def connect(module):
     if docker is None:
         module.fail_json(msg=missing_required_lib("docker"))
     options = module.params
+    if options["docker_host"].startswith("ssh://") and not options["use_ssh_client"]:
+        module.fail_json(
+            msg="docker_host is %s, and this host's program ssh is to be used for it: set use_ssh_client: true"
+            " beside it (in docker_host_engine of the inventory)." % options["docker_host"]
+        )
     tls = None
     if options["tls"] or options["validate_certs"]:
         pair = (options["client_cert"], options["client_key"])
@@ -72,4 +78,5 @@ def connect(module):
         version=options["api_version"],
         timeout=options["timeout"],
         tls=tls,
+        use_ssh_client=options["use_ssh_client"],
     )

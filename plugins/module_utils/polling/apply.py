@@ -110,6 +110,9 @@ class Applier:
             "restart": lambda: self._client.restart(step["id"], timeout=self._stop_timeout),
         }
         self.started.append(dict(step))
+        if action == "restart":
+            # From here on, nobody polls.
+            self.last_stop_at = time.time()
         self._do(step, calls[action])
 
     def _do(self, step, call):

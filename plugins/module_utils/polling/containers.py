@@ -39,20 +39,23 @@ def inspect_all(connect, not_found):
 
 
 def observe(token, fingerprint, reader, inspections, inside):
-    """One row for each container that holds the token.
+    """(One row for each container that holds the token, names of those that could not be looked into).
 
     inspections: from inspect_all(). inside: from a container's id to places in its processes, as
     processes.observe() gives it. A row is {"id", "name", "image", "state", "health",
     "restart_policy", "auto_remove", "stack", "stack_role", "release", "bot_role", "service",
     "started_at", "restarts", "exit_code", "pid", "places"}; the places are the surest first.
     """
-    rows = []
+    rows, unseen = [], []
     for inspection in inspections:
-        places = _places(token, fingerprint, reader, inspection) + inside.get(inspection["Id"], [])
+        places, looked = _places(token, fingerprint, reader, inspection)
+        places += inside.get(inspection["Id"], [])
+        if not places and not looked:
+            unseen.append(inspection["Name"].lstrip("/"))
         if places:
             # A place with this very token says more than one with an older one.
             rows.append(dict(describe(inspection), places=sorted(places, key=_is_older)))
-    return rows
+    return rows, sorted(unseen)
 
 
 def _is_older(place):
@@ -91,6 +94,7 @@ def _variables(config):
 
 
 def _places(token, fingerprint, reader, inspection):
+    """(Where a container has the token, whether its own files could be looked into)."""
     config = inspection["Config"]
     places = []
 
@@ -126,13 +130,14 @@ def _places(token, fingerprint, reader, inspection):
         command["entry point"] + command["command"], variables.values(), folder
     )
     seen = {place["field"] for place in places}
-    root = _root(inspection, mounts)
+    trees = _trees(inspection)
+    root = _root(trees, mounts)
     # Libraries of bots read this file without being told.
     for path in [*named, posixpath.join(folder, ".env")]:
         if path not in seen:
             host_path = polling_files.resolve(path, root)
             note(reader.find(host_path) if host_path else None, "file", path)
-    return places
+    return places, bool(trees)
 
 
 def _mounts(inspection):
@@ -144,14 +149,24 @@ def _mounts(inspection):
     }
 
 
-def _root(inspection, mounts):
-    """Finds the host's path of a path without links in its folders: of a mount, else of a layer of the image."""
-    graph = inspection.get("GraphDriver") or {}
-    data = graph.get("Data") or {}
-    layers = [data["UpperDir"]] if data.get("UpperDir") else []
-    layers += (data.get("LowerDir") or "").split(":") if data.get("LowerDir") else []
+def _trees(inspection):
+    """Folders of the host in which a container's own files are, the upper first; none where they can't be found.
+
+    A running one's own view has its tmpfs, too. Else it is the layers, which an engine with containerd's
+    image store, or with a storage driver of other ways, does not name.
+    """
     pid = inspection["State"].get("Pid") or 0
-    running = "/proc/%d/root" % pid if pid and os.path.isdir("/proc/%d/root/" % pid) else ""
+    running = "/proc/%d/root" % pid
+    if pid and os.path.isdir(running + "/"):
+        return [running]
+    data = (inspection.get("GraphDriver") or {}).get("Data") or {}
+    layers = [data.get("UpperDir") or "", *(data.get("LowerDir") or "").split(":")]
+    layers = [layer for layer in layers if layer]
+    return layers if layers and os.path.isdir(layers[0]) else []
+
+
+def _root(trees, mounts):
+    """Finds the host's path of a path without links in its folders: of a mount, else in one of the trees."""
 
     def locate(path):
         below = path
@@ -160,8 +175,7 @@ def _root(inspection, mounts):
                 host = mounts[below] + path[len(below) :]
                 return host if os.path.lexists(host) else None
             below = posixpath.dirname(below)
-        # A running container's own view has its tmpfs, too.
-        for layer in [running] if running else layers:
+        for layer in trees:
             host = layer + path
             if os.path.lexists(host):
                 status = os.lstat(host)
@@ -173,5 +187,4 @@ def _root(inspection, mounts):
 
 
 def _is_whiteout(status):
-
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0

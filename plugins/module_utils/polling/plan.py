@@ -23,7 +23,7 @@ class Desired:
     name: value of the label aisha.bot_stack.name. holder: name of the container that may poll here,
     or "". successor: name of a container that takes its name and place, or "". state: "present" or
     "absent". suspects: "fail", "stop" or "report". allowed: patterns of names. webhook: "fail",
-    "delete" or "ignore".
+    "delete" or "ignore". restart: whether a holder that runs is started anew.
     """
 
     def __init__(
@@ -35,7 +35,9 @@ class Desired:
         suspects="fail",
         allowed=(),
         webhook="fail",
+        restart=False,
     ):
+        self.restart = restart
         self.name = name
         self.holder = holder if state == "present" else ""
         # Where nobody may poll, the one that is named is a poller like others.
@@ -304,7 +306,7 @@ def _bring_up(holder, successor, desired):
         steps.append(_step("unpause", holder))
     elif holder["state"] in ("created", "exited"):
         steps.append(_step("start", holder))
-    elif holder["state"] == "running" and holder["health"] == "unhealthy":
+    elif holder["state"] == "running" and (desired.restart or holder["health"] == "unhealthy"):
         steps.append(_step("restart", holder))
     return steps
 

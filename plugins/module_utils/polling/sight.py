@@ -43,11 +43,21 @@ MAX_TOKEN_BYTES = 4096
 class Sight:
     """What one look at a host found: rows about containers and processes that hold the token."""
 
-    def __init__(self, inspections, containers, processes, unread):
+    def __init__(self, inspections, containers, processes, unread, unseen=()):
         self._inspections = inspections
         self.containers = containers
         self.processes = processes
         self.unread = unread
+        self.unseen = list(unseen)
+
+    def warnings(self, host):
+        """What could not be seen, one sentence each."""
+        if not self.unseen:
+            return []
+        return [
+            "%s: could not look into %s: not running, and its engine does not say where the files are. Start or remove it, to be sure"
+            " that none has the token in its image." % (host, ", ".join(self.unseen))
+        ]
 
     def container(self, name):
         """The row about a container by its name, whether it holds the token or not; None without one."""
@@ -123,10 +133,10 @@ def look(module, token):
     if module.params["processes"]:
         ids = {inspection["Id"] for inspection in inspections}
         processes, inside = polling_processes.observe(token, reader, ids)
-    containers = polling_containers.observe(
+    containers, unseen = polling_containers.observe(
         token, token.fingerprint(module.params["name"]), reader, inspections, inside
     )
-    return Sight(inspections, containers, processes, reader.unread)
+    return Sight(inspections, containers, processes, reader.unread, unseen)
 
 
 def as_result(found):
@@ -162,4 +172,5 @@ def observed(client, token, sight, desired, webhook, pending, quiet_since=0.0):
         webhook=webhook,
         pending_updates=pending,
         unread_files=sight.unread,
+        unseen_containers=sight.unseen,
     )

@@ -64,7 +64,7 @@ def main() -> None:
 
     def containers() -> Any:
         reader = polling_files.FileReader(token)
-        return polling_containers.observe(token, fingerprint, reader, inspections, {})
+        return polling_containers.observe(token, fingerprint, reader, inspections, {})[0]
 
     ways: dict[str, Callable[[], Any]] = {
         "one_after_the_other": one_after_the_other,

@@ -147,7 +147,7 @@ def test_a_port_that_somebody_has(inventory: Path) -> None:
 
 
 def test_an_engine_that_does_not_answer(inventory: Path, tmp_path: Path) -> None:
-    output = refused(inventory, docker_host_engine=f"unix://{tmp_path}/no.sock")
+    output = refused(inventory, docker_host_engine={"docker_host": f"unix://{tmp_path}/no.sock"})
     assert "no Docker Engine answers" in output
     assert "Start it (systemctl start docker), or set docker_host_install_engine" in output
 

@@ -325,9 +325,55 @@ def test_a_path_is_found_in_the_uppermost_layer(
     # A character device 0:0 says that the path was removed from the layers below.
     for name in ("upper/app/removed", "upper/gone"):
         os.mknod(tmp_path / name, stat.S_IFCHR | 0o600, os.makedev(0, 0))
-    locate = polling_containers._root(layers, {"/run/secrets": str(tmp_path / "mount")})
+    trees = polling_containers._trees(layers)
+    locate = polling_containers._root(trees, {"/run/secrets": str(tmp_path / "mount")})
     found = polling_files.resolve(path, locate)
     assert (None if found is None else Path(found).read_text()) == content
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        None,
+        {"Name": "overlayfs", "Data": None},
+        {"Name": "vfs", "Data": None},
+        {"Name": "overlay2", "Data": {"UpperDir": "/nowhere", "LowerDir": "/nowhere2"}},
+    ],
+    ids=["containerd-29", "containerd-28", "vfs", "of another machine"],
+)
+@pytest.mark.parametrize("state", ["created", "exited"])
+def test_a_container_whose_files_cant_be_found_is_named(
+    reader: Any, text: str, graph: dict[str, Any] | None, state: str
+) -> None:
+    """As with containerd's image store; what is beside the files is looked at all the same."""
+
+    def container(name: str, environment: list[str]) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "Id": name,
+            "Name": f"/{name}",
+            "RestartCount": 0,
+            "State": {"Status": state, "Pid": 0, "ExitCode": 0, "StartedAt": ""},
+            "Config": {"Image": "bot", "Env": environment, "Cmd": ["python", "bot.py"]},
+            "HostConfig": {},
+        }
+        return found if graph is None else {**found, "GraphDriver": graph}
+
+    inspections = [container("dark", []), container("known", [f"BOT_TOKEN={text}"])]
+    rows, unseen = polling_containers.observe(Token(text), "", reader, inspections, {})
+    assert [row["name"] for row in rows] == ["known"]
+    assert unseen == ["dark"]
+
+
+def test_a_stopped_container_with_layers_is_looked_into(
+    reader: Any, text: str, layers: dict[str, Any]
+) -> None:
+    stopped = {
+        **layers,
+        "Id": "1",
+        "Name": "/stopped",
+        "Config": {"Image": "bot", "Env": [], "Cmd": []},
+    }
+    assert polling_containers.observe(Token(text), "", reader, [stopped], {}) == ([], [])
 
 
 # Files that a command line and an environment name

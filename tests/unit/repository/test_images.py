@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import yaml
+from ansible_collections.aisha.bot_stack.plugins.filter.host_look import packages_for
 
 
 def instructions(dockerfile: Path) -> list[str]:
@@ -71,6 +71,11 @@ def test_python_packages_are_pinned(dockerfile: Path) -> None:
 
 
 def test_the_test_hosts_have_the_modules_libraries_of_the_role(root: Path) -> None:
-    variables = yaml.safe_load((root / "roles/docker_host/vars/main.yml").read_text())
     ready = (root / "images/docker_host/requirements.txt").read_text().splitlines()
-    assert ready == variables["__docker_host_python_packages"]
+    assert ready == packages_for("3.13.5")
+
+
+def test_the_newest_pythons_get_the_versions_that_are_tested(root: Path) -> None:
+    pinned = (root / "requirements.txt").read_text().splitlines()
+    for package in packages_for("3.14.0"):
+        assert package.replace("[binary]", "") in pinned
