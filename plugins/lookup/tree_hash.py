@@ -34,28 +34,11 @@ _raw:
   elements: str
 """
 
-import hashlib
-import os
 from pathlib import Path
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-
-LEFTOVERS = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "build-ca.crt"}
-
-
-def tree_hash(folder):
-    """SHA-256 of a folder's files, in hexadecimal."""
-    total = hashlib.sha256()
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    for path in files:
-        name = path.relative_to(folder)
-        if LEFTOVERS.intersection(name.parts):
-            continue
-        mode = b"x" if os.access(path, os.X_OK) else b"-"
-        content = hashlib.sha256(path.read_bytes()).digest()
-        total.update(name.as_posix().encode() + b"\0" + mode + content)
-    return total.hexdigest()
+from ansible_collections.aisha.bot_stack.plugins.plugin_utils.sources import tree_hash
 
 
 class LookupModule(LookupBase):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from containers_host import Host  # noqa: E402
+from containers_host import Host
 
 
 @pytest.fixture
