@@ -27,8 +27,8 @@ def final_image(dockerfile: Path) -> list[str]:
     return last
 
 
-# Not services: the base of all others, and a machine for tests.
-NO_SERVICE = {"base", "docker_host"}
+# Not services: the base of all others, a machine for tests, and programs that end.
+NO_SERVICE = {"base", "docker_host", "volumes"}
 
 
 def test_it_starts_from_the_base_image_that_the_role_makes(dockerfile: Path) -> None:
