@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.aisha.bot_stack.plugins.filter import tasks
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import volumes
 
 IMAGE = "example.com/volumes@sha256:" + "0" * 64
@@ -78,9 +77,6 @@ DEAD = {"status": None, "output": "", "errors": "", "error": "no such image"}
 def test_what_comes_next(ended: list[Any], expected: dict[str, Any]) -> None:
     nothing = {"next": "", "paths": [], "unwritable": [], "given": [], "broken": []}
     assert volumes.judge(DESCRIPTION, ended) == nothing | expected
-    assert (
-        tasks.FilterModule().filters()["volume_verdict"](ended, DESCRIPTION) == nothing | expected
-    )
 
 
 def test_nothing_runs_without_a_volume_that_is_written() -> None:
