@@ -13,7 +13,7 @@ from secrets import token_hex, token_urlsafe
 from typing import Any
 from urllib.parse import quote
 
-import docker
+import docker  # type: ignore[import-untyped]
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -15,7 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-import docker
+import docker  # type: ignore[import-untyped]
 import psycopg
 import pytest
 import redis
