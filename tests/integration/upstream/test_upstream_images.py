@@ -74,13 +74,16 @@ def run(*command: str | Path) -> str:
 
 
 def remove() -> None:
-    for found in CLIENT.containers.list(all=True, filters={"name": "^/?upstream-"}):
-        found.remove(force=True, v=True)
-    for volume in CLIENT.volumes.list(filters={"name": "upstream-"}):
-        if volume.name.startswith("upstream-"):
-            volume.remove()
-    for network in CLIENT.networks.list(names=["^upstream$"]):
-        network.remove()
+    """What this test made, or an earlier one that was cut off."""
+    names = [*SERVICES, *(f"old-{service}" for service in SERVICES), "webhook-1"]
+    for name in names:
+        with contextlib.suppress(docker.errors.NotFound):
+            CLIENT.containers.get(f"upstream-{name}").remove(force=True, v=True)
+    for service in SERVICES:
+        with contextlib.suppress(docker.errors.NotFound):
+            CLIENT.volumes.get(f"upstream-{service}").remove()
+    with contextlib.suppress(docker.errors.NotFound):
+        CLIENT.networks.get("upstream").remove()
 
 
 class Stack:
