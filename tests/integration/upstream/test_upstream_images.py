@@ -74,13 +74,16 @@ def run(*command: str | Path) -> str:
 
 
 def remove() -> None:
-    for found in CLIENT.containers.list(all=True, filters={"name": "^/?upstream-"}):
-        found.remove(force=True, v=True)
-    for volume in CLIENT.volumes.list(filters={"name": "upstream-"}):
-        if volume.name.startswith("upstream-"):
-            volume.remove()
-    for network in CLIENT.networks.list(names=["^upstream$"]):
-        network.remove()
+    """What this test made, or an earlier one that was cut off."""
+    names = [*SERVICES, *(f"old-{service}" for service in SERVICES), "webhook-1"]
+    for name in names:
+        with contextlib.suppress(docker.errors.NotFound):
+            CLIENT.containers.get(f"upstream-{name}").remove(force=True, v=True)
+    for service in SERVICES:
+        with contextlib.suppress(docker.errors.NotFound):
+            CLIENT.volumes.get(f"upstream-{service}").remove()
+    with contextlib.suppress(docker.errors.NotFound):
+        CLIENT.networks.get("upstream").remove()
 
 
 class Stack:
@@ -171,8 +174,14 @@ def plant(stack: Stack) -> None:
     """What an earlier stack that ran as root left: folders, images, objects and keys of root."""
     for service in DATABASES:
         target = "/var/lib/postgresql" + ("" if service == "postgres_18" else "/data")
-        argv = ["sh", "-c", f"chown 0:0 {target} && chmod 0755 {target}"]
-        as_root(stack, service, argv, target)
+        password = {"POSTGRES_PASSWORD": stack.password}
+        started = as_root(stack, service, None, target, network="upstream", environment=password)
+        at = f"host={address(f'old-{service}')} user=postgres dbname=postgres"
+        until_it_answers(lambda at=at: leave_a_row(at, stack.password))
+        started.stop(timeout=30)
+        started.remove()
+        # Its entry point gives it to 999, so this is what a copy by root leaves.
+        as_root(stack, service, ["chown", "-R", "0:0", target], target)
     for service in REGISTRIES:
         started = as_root(
             *(stack, service, None, "/var/lib/registry"),
@@ -216,12 +225,17 @@ def as_root(
         **entry,
         **more,
     )
-    if argv and argv[0] == "sh":
+    if argv and argv[0] == "chown":
         assert started.wait(timeout=60)["StatusCode"] == 0, started.logs()
         started.remove()
     else:
         started.reload()
     return started
+
+
+def leave_a_row(at: str, password: str) -> None:
+    with psycopg.connect(at, password=password, connect_timeout=3) as connection:
+        connection.execute("CREATE TABLE old AS SELECT 'root''s' AS what")
 
 
 def push(reference: str, login: dict[str, str] | None) -> str:
@@ -310,7 +324,7 @@ def test_an_object_is_stored_and_read(stack: Stack, left_by_root: bool) -> None:
 
 
 @pytest.mark.parametrize("service", DATABASES)
-def test_a_row_is_written_and_read(stack: Stack, service: str) -> None:
+def test_a_row_is_written_and_read(stack: Stack, service: str, left_by_root: bool) -> None:
     at = f"host={address(service)} dbname=treasure user=flint"
     with psycopg.connect(at, password=stack.password, connect_timeout=5) as connection:
         connection.execute("CREATE TABLE chest (what text)")
@@ -318,6 +332,10 @@ def test_a_row_is_written_and_read(stack: Stack, service: str) -> None:
     with psycopg.connect(at, password=stack.password, connect_timeout=5) as connection:
         assert connection.execute("SELECT what FROM chest").fetchall() == [("gold",)]
         version = connection.info.server_version // 10000
+    if left_by_root:
+        at = f"host={address(service)} dbname=postgres user=postgres"
+        with psycopg.connect(at, password=stack.password, connect_timeout=5) as connection:
+            assert connection.execute("SELECT what FROM old").fetchall() == [("root's",)]
     assert version == (18 if service == "postgres_18" else 17)
 
 
