@@ -82,6 +82,7 @@ seen:
   type: bool
 """
 
+import contextlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
@@ -104,11 +105,11 @@ def volume_root(client, volume):
     if not os.path.isdir(path):
         return None, "its folder %s is not on this host" % (path or "(unknown)")
     # A volume with options is mounted (NFS, a device) only while a container uses it.
-    if (found.get("Options") or {}).get("type", "none") not in ("none", "") or found[
-        "Driver"
-    ] != "local":
-        if not os.path.ismount(path):
-            return None, "it is not mounted while no container uses it"
+    if (
+        (found.get("Options") or {}).get("type", "none") not in ("none", "")
+        or found["Driver"] != "local"
+    ) and not os.path.ismount(path):
+        return None, "it is not mounted while no container uses it"
     return path, ""
 
 
@@ -144,10 +145,8 @@ def image_runs(client, container, image):
 def server_of(client, container, image):
     """What the image's server says of its version; None where it does not say it."""
     name = container + "-version"
-    try:
+    with contextlib.suppress(connection.NotFound):
         client.remove_container(name, force=True)
-    except connection.NotFound:
-        pass
     created = client.create_container(
         image["Id"],
         entrypoint=["redis-server", "--version"],

@@ -152,7 +152,6 @@ steps:
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.aisha.bot_stack.plugins.module_utils.services import logins
 from ansible_collections.aisha.bot_stack.plugins.module_utils.minio_admin import (
     HAS_MINIO,
     MINIO_IMPORT_ERROR,
@@ -161,6 +160,7 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.minio_admin import
     normal_policy,
     plan,
 )
+from ansible_collections.aisha.bot_stack.plugins.module_utils.services import logins
 
 
 def describe(user, policy, secret_key):
@@ -213,9 +213,7 @@ def run(module):
     buckets = observed["buckets"]
     if steps and not module.check_mode:
         for step in steps:
-            server.apply(
-                step, login, params["secret_key"], params["policy_name"], params["policy"]
-            )
+            server.apply(step, login, params["secret_key"], params["policy_name"], params["policy"])
         if params["state"] == "present":
             buckets = server.login(login, params["secret_key"])
             if buckets is None:

@@ -98,7 +98,9 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.services import re
 LIST, RELOAD, UNREAD = "users.acl", "reload", "unread"
 FOLDER_MODE, FILE_MODE = 0o750, 0o640
 # The password is read from the mounted file, so no process list shows it.
-COMMAND = 'REDISCLI_AUTH=$(cat /run/secrets/reload) redis-cli --user reload --no-auth-warning ACL LOAD'
+COMMAND = (
+    "REDISCLI_AUTH=$(cat /run/secrets/reload) redis-cli --user reload --no-auth-warning ACL LOAD"
+)
 
 
 def read(path):
@@ -127,7 +129,7 @@ def write(path, text, group):
 
 
 def load(client, container):
-    """"OK", "" where no server runs, or what the server says against the list."""
+    """ "OK", "" where no server runs, or what the server says against the list."""
     try:
         if not client.inspect_container(container)["State"]["Running"]:
             return ""
@@ -214,7 +216,9 @@ def main():
     try:
         module.exit_json(**provide(module, connection.connect(module)))
     except connection.ENGINE_ERRORS as error:
-        module.fail_json(msg="Can't reach the engine, or container %s: %s" % (module.params["container"], error))
+        module.fail_json(
+            msg="Can't reach the engine, or container %s: %s" % (module.params["container"], error)
+        )
 
 
 if __name__ == "__main__":

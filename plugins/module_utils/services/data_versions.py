@@ -121,7 +121,7 @@ def parse_filenode(table, relation):
         if magic != FILENODE_MAP_MAGIC or not 0 <= count <= (len(table) - 8) // 8:
             continue
         pairs = struct.unpack_from("%s%dI" % (order, 2 * count), table, 8)
-        return dict(zip(pairs[::2], pairs[1::2])).get(relation)
+        return dict(zip(pairs[::2], pairs[1::2], strict=False)).get(relation)
     return None
 
 
@@ -204,7 +204,12 @@ def _writer(data):
     name, version = data
     if name == "valkey":
         return "Valkey 9 or newer"
-    names = {9: "Redis 5 to 6", 10: "Redis 7.0", 11: "Redis 7.2 or Valkey 8", 12: "Redis 7.4 to 8.0"}
+    names = {
+        9: "Redis 5 to 6",
+        10: "Redis 7.0",
+        11: "Redis 7.2 or Valkey 8",
+        12: "Redis 7.4 to 8.0",
+    }
     return names.get(version, "Redis 4 or older" if version < 9 else "a Redis newer than 8.0")
 
 

@@ -100,8 +100,19 @@ def test_the_superuser_of_real_data(tmp_path: Path, name: str) -> None:
         shutil.chown(data, "postgres", "postgres")
         user = ["runuser", "-u", "postgres", "--"]
     subprocess.run(
-        [*user, programs[-1] / "initdb", "-D", data, "-U", name, "-A", "peer", "--no-sync"]
-        + ["--encoding=UTF8", "--locale=C.UTF-8"],
+        [
+            *user,
+            programs[-1] / "initdb",
+            "-D",
+            data,
+            "-U",
+            name,
+            "-A",
+            "peer",
+            "--no-sync",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+        ],
         check=True,
         capture_output=True,
         cwd="/",
@@ -119,7 +130,9 @@ def test_the_superuser_of_real_data(tmp_path: Path, name: str) -> None:
     )
     assert data_versions.look_superuser(str(data)) == name
     data_versions.judge_superuser(name, name, "vol")
-    with pytest.raises(data_versions.DataError, match=f"is {name}, but postgres_superuser is other"):
+    with pytest.raises(
+        data_versions.DataError, match=f"is {name}, but postgres_superuser is other"
+    ):
         data_versions.judge_superuser(name, "other", "vol")
 
 
@@ -210,7 +223,10 @@ def test_data_that_a_server_reads(
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({BASE: ("redis", 12)}, ["Redis 7.4 to 8.0 (RDB version 12)", "Valkey 8.1.1", "can't read"]),
+        (
+            {BASE: ("redis", 12)},
+            ["Redis 7.4 to 8.0 (RDB version 12)", "Valkey 8.1.1", "can't read"],
+        ),
         ({"appendonly.aof": ("redis", 12)}, ["appendonly.aof", "RDB version 12"]),
         ({BASE: ("valkey", 80)}, ["Valkey 9 or newer (RDB version 80)", "Valkey 8.1.1"]),
         ({"dump.rdb": ("redis", 11)}, ["dump.rdb only", "start empty"]),

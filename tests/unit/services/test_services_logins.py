@@ -68,16 +68,24 @@ def test_a_scram_verifier_knows_its_password(password: str, prepared: bytes) -> 
     assert not logins.scram_matches(verifier(prepared), password + "x")
 
 
-@pytest.mark.parametrize("text", [None, "", "md5d41d8cd98f00b204e9800998ecf8427e", "SCRAM-SHA-256$"])
+@pytest.mark.parametrize(
+    "text", [None, "", "md5d41d8cd98f00b204e9800998ecf8427e", "SCRAM-SHA-256$"]
+)
 def test_other_verifiers_match_nothing(text: str | None) -> None:
     assert not logins.scram_matches(text, "password")
 
 
 def user(name: str, *passwords: str) -> dict[str, object]:
-    return {"name": name, "passwords": [redis_acl.hashed(word) for word in passwords], "rules": "~x"}
+    return {
+        "name": name,
+        "passwords": [redis_acl.hashed(word) for word in passwords],
+        "rules": "~x",
+    }
 
 
-def acl(*users: dict[str, object], before: str = "", conclude: bool = False) -> tuple[str, list[str]]:
+def acl(
+    *users: dict[str, object], before: str = "", conclude: bool = False
+) -> tuple[str, list[str]]:
     text, kept = redis_acl.render(list(users), before, conclude)
     return text, kept
 
@@ -121,7 +129,11 @@ def test_what_no_bot_uses_changes_at_once(name: str) -> None:
 @pytest.mark.parametrize(
     ("url", "logins_", "expected"),
     [
-        ("postgresql://bot:a%40b@db:5432/bot", {"bot": "bot.1"}, "postgresql://bot.1:a%40b@db:5432/bot"),
+        (
+            "postgresql://bot:a%40b@db:5432/bot",
+            {"bot": "bot.1"},
+            "postgresql://bot.1:a%40b@db:5432/bot",
+        ),
         ("postgresql+psycopg://bot@db/bot", {"bot": "bot.1"}, "postgresql+psycopg://bot.1@db/bot"),
         ("postgresql://bot:x@db/bot", {"bot": "bot"}, "postgresql://bot:x@db/bot"),
         ("postgresql://bot:x@db/bot", {}, "postgresql://bot:x@db/bot"),
@@ -133,7 +145,9 @@ def test_what_no_bot_uses_changes_at_once(name: str) -> None:
     ],
 )
 def test_an_address_with_another_login(url: str, logins_: dict[str, str], expected: str) -> None:
-    spec = importlib.util.spec_from_file_location("with_login", ROOT / "plugins/filter/with_login.py")
+    spec = importlib.util.spec_from_file_location(
+        "with_login", ROOT / "plugins/filter/with_login.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
