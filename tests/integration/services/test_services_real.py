@@ -1,4 +1,4 @@
-"""PostgreSQL, Redis and object store as real containers: a new password while a bot goes on with the old one, and data of other versions."""
+"""PostgreSQL, Redis and object store as real containers: new passwords, and data of other versions."""
 
 from __future__ import annotations
 
