@@ -24,7 +24,6 @@ ROLES = [
     "minio",
     "bot_api_emulator",
     "bot",
-    "container",
 ]
 HEAD = """\
 # Configuration

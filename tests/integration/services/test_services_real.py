@@ -56,6 +56,7 @@ class Stack:
         for service in ("postgres", "redis", "minio"):
             self.settings |= {
                 f"{service}_image": image(service),
+                f"{service}_volumes_image": image("volumes"),
                 f"{service}_container_name": f"{PREFIX}-{service}",
                 f"{service}_config_dir": str(folder / service),
                 f"{service}_volume": f"{PREFIX}-{service}",
