@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import traceback
 
+from ansible_collections.aisha.bot_stack.plugins.module_utils.services import logins
+
 try:
     import urllib3
     from minio import Minio, MinioAdmin
@@ -165,6 +167,16 @@ class Server:
         answer = json.loads(answer)
         policies = [policy for policy in (answer.get("policyName") or "").split(",") if policy]
         return {"status": answer.get("status", ""), "policies": sorted(policies)}
+
+    def accepts(self, name, secret_key):
+        """{access key that is on: whether the secret key is its}, of this name and of those beside it."""
+        users = json.loads(self._call("list the users", self._admin.user_list) or "{}") or {}
+        return {
+            login: self.login(login, secret_key) is not None
+            for login, user in users.items()
+            if user.get("status") == "enabled"
+            and (login == name or logins.is_alternate(login, name))
+        }
 
     def policy(self, name):
         answer = self._call(

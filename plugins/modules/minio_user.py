@@ -35,6 +35,14 @@ options:
   secret_key:
     description: Secret key of the user. Required with O(state=present).
     type: str
+  rotate:
+    description:
+      - How a new secret key takes the place of another one. V(at_once) sets it.
+      - V(begin) makes a second user with it, C(NAME.1) or C(NAME.2), and the same policy, so that both work. V(conclude) gives it to O(name), and
+        removes those beside it that have another one.
+    type: str
+    choices: [at_once, begin, conclude]
+    default: at_once
   policy_name:
     description: Name of the user's policy. Default is the value of O(name).
     type: str
@@ -113,11 +121,21 @@ buckets:
   type: list
   elements: str
   sample: [aisha-audio]
+login:
+  description: Access key that works with the secret key, O(name) or with O(rotate) one beside it.
+  returned: success
+  type: str
+  sample: aisha.1
 name:
   description: Access key of the user.
   returned: success
   type: str
   sample: aisha
+pending:
+  description: Access keys, of O(name) and beside it, that work with another secret key until O(rotate=conclude).
+  returned: success
+  type: list
+  elements: str
 policy_name:
   description: Name of the user's policy.
   returned: success
@@ -142,6 +160,7 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.minio_admin import
     normal_policy,
     plan,
 )
+from ansible_collections.aisha.bot_stack.plugins.module_utils.services import logins
 
 
 def describe(user, policy, secret_key):
@@ -180,27 +199,39 @@ def run(module):
         params["validate_certs"],
         params["timeout"],
     )
-    observed = server.observe(params["name"], params["secret_key"], params["policy_name"])
+    login, pending, removed = params["name"], [], []
+    if params["rotate"] != "at_once" and params["state"] == "present":
+        accepts = server.accepts(params["name"], params["secret_key"])
+        pending = logins.leftovers(params["name"], accepts)
+        if params["rotate"] == "begin":
+            login = logins.choose(params["name"], accepts)
+        else:
+            removed = [old for old in pending if old != params["name"]]
+            pending = []
+    observed = server.observe(login, params["secret_key"], params["policy_name"])
     steps = plan(observed, params)
     buckets = observed["buckets"]
     if steps and not module.check_mode:
         for step in steps:
-            server.apply(
-                step, params["name"], params["secret_key"], params["policy_name"], params["policy"]
-            )
+            server.apply(step, login, params["secret_key"], params["policy_name"], params["policy"])
         if params["state"] == "present":
-            buckets = server.login(params["name"], params["secret_key"])
+            buckets = server.login(login, params["secret_key"])
             if buckets is None:
                 raise MinioError(
                     "User %s was written, but %s refuses its login all the same."
-                    % (params["name"], params["endpoint_url"])
+                    % (login, params["endpoint_url"])
                 )
+    for old in removed:
+        if not module.check_mode:
+            server.apply("remove_user", old, None, None, None)
     return {
-        "changed": bool(steps),
+        "changed": bool(steps or removed),
         "buckets": [] if params["state"] == "absent" else buckets or [],
+        "login": login,
         "name": params["name"],
+        "pending": pending,
         "policy_name": params["policy_name"],
-        "steps": steps,
+        "steps": steps + ["remove_user"] * len(removed),
         "diff": diff(observed, params, steps),
     }
 
@@ -213,6 +244,11 @@ def main():
             "admin_secret_key": {"type": "str", "required": True, "no_log": True},
             "name": {"type": "str", "required": True},
             "secret_key": {"type": "str", "no_log": True},
+            "rotate": {
+                "type": "str",
+                "choices": ["at_once", "begin", "conclude"],
+                "default": "at_once",
+            },
             "policy_name": {"type": "str"},
             "policy": {"type": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
