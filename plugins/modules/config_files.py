@@ -63,7 +63,8 @@ options:
             required: true
   keep:
     description: >-
-      With O(folders), paths of versions that are in use. Those that are neither wanted nor among them are removed; without this option, none is.
+      With O(folders), paths of versions that are in use. Those that are neither wanted nor among them are removed, and files that belong to no
+      folder; without this option, nothing is.
     type: list
     elements: str
   group:
@@ -186,6 +187,14 @@ def files_in(path):
     return [entry.name for entry in os.scandir(path) if not entry.is_dir(follow_symlinks=False)]
 
 
+def discard(path):
+    """Removes a version, or a file that stands where versions belong."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
+
+
 def remove_folder(module):
     """The result of state=absent."""
     path = module.params["path"]
@@ -245,7 +254,13 @@ def provide_versions(module):
                     total["removed"].append(folder["name"] + "/" + version)
                     total["changed"] = True
                     if not module.check_mode:
-                        shutil.rmtree(old)
+                        discard(old)
+    if module.params["keep"] is not None:
+        for name in files_in(module.params["path"]):
+            total["removed"].append(name)
+            total["changed"] = True
+            if not module.check_mode:
+                discard(os.path.join(module.params["path"], name))
     digests = [each["checksum"] for _name, each in sorted(total["folders"].items())]
     return dict(
         total,

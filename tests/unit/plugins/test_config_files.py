@@ -122,8 +122,10 @@ def test_versions_leave_what_is_in_use_alone_until_told_otherwise(folder: Path) 
     paths = [Path(each["folders"]["a"]["path"]) for each in (first, second)]
     assert [(path / "url").read_text() for path in paths] == ["1a", "2a"]
     assert stat.S_IMODE(paths[1].stat().st_mode) == 0o750
+    (folder / "a" / "stray").write_text("")
+    (folder / "flat").write_text("")
     kept = versions(folder, "2", keep=[str(paths[0])])
-    assert kept["removed"] == [f"b/{Path(first['folders']['b']['path']).name}"]
+    assert kept["removed"] == ["a/stray", f"b/{Path(first['folders']['b']['path']).name}", "flat"]
     assert paths[0].exists()
     assert versions(folder, "2", keep=[])["changed"]
     assert not paths[0].exists()
