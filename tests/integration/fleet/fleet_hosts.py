@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ from docker.models.containers import Container  # type: ignore[import-untyped]
 from docker_hosts import API_PORT, ROOT, Emulator, Machine, Scenario, archive, new_token, until
 
 HERE = Path(__file__).resolve().parent
-SCENARIO = "test-fleet"
+# Of another name where a second checkout tests on the same machine.
+SCENARIO = os.environ.get("TEST_NAME", "test") + "-fleet"
 BOT_HOSTS, OTHER_HOST = ("bot1", "bot2"), "data1"
 HOSTS = (*BOT_HOSTS, OTHER_HOST)
 PRIMARY = "aisha-primary"
