@@ -5,8 +5,11 @@ BENCH_JSON ?= .cache/benchmarks.json
 PORT ?= 8081
 # As many as there are cores. One more is hardly faster, and makes hosts so slow that they miss deadlines.
 JOBS ?= 2
-# How often integration tests and scenarios may be tried. A machine that is too busy fails them at times; CI says so, and tries once more.
-ATTEMPTS ?= 1
+# How often hosts, images and packages may be tried to make: what is only infrastructure. What tests prove is never tried again.
+export ATTEMPTS ?= 1
+# For how many minutes `make soak` breaks things, and how many examples its properties try.
+MINUTES ?= 60
+EXAMPLES ?= 20000
 SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 TARGET ?= all
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -17,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help environment environment-dev engine up smoke status poller logs verify restart down emulator \
-	lint unit integration sanity upstream molecule test bench docs requirements
+	lint unit integration sanity upstream molecule test soak bench docs requirements
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,34 +65,43 @@ emulator: environment ## Run the Bot API emulator alone, in the foreground (PORT
 	@cd images/bot_api_emulator && exec python -m bot_api_emulator --host 127.0.0.1 --port $(PORT)
 
 lint: environment-dev ## ansible-lint, yamllint, ruff, mypy, hadolint
-	@tests/tools/lint
+	@tests/tools/timed lint tests/tools/lint
 
 unit: environment-dev ## Unit tests
-	@tests/tools/packages
-	pytest tests/unit
+	@tests/tools/infrastructure "installing packages" tests/tools/packages
+	tests/tools/timed unit pytest --durations=10 --junitxml=.cache/times/unit.xml tests/unit
 
 # READY: environment and engine are there. A target that waits for others is begun last, and this one takes longest.
 integration: $(if $(READY),,environment-dev engine) ## The reference bot with real services on this machine
-	@tests/tools/packages
-	pytest tests/integration || { [ $(ATTEMPTS) -gt 1 ] && echo "integration: once more, what failed" && pytest --last-failed tests/integration; }
+	@tests/tools/infrastructure "installing packages" tests/tools/packages
+	tests/tools/timed integration pytest --durations=10 --junitxml=.cache/times/integration.xml tests/integration
 
 sanity: environment-dev ## ansible-test sanity
-	python tests/tools/sanity.py
+	tests/tools/timed sanity python tests/tools/sanity.py
 
 upstream: environment-dev engine ## The registry from which scenarios mirror, with all images (kept, as images are)
-	@tests/tools/packages
-	@MOLECULE_PROJECT_DIRECTORY=$(CURDIR) ansible-playbook -i localhost, molecule/resources/upstream.yml
+	@tests/tools/infrastructure "installing packages" tests/tools/packages
+	@MOLECULE_PROJECT_DIRECTORY=$(CURDIR) tests/tools/timed upstream tests/tools/infrastructure "building the images" \
+		ansible-playbook -i localhost, molecule/resources/upstream.yml
 
 molecule: upstream ## Every Molecule scenario, JOBS at a time
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going $(SCENARIOS:%=molecule-%)
 
 molecule-%:
-	@tests/tools/scenario $* $(ATTEMPTS)
+	@tests/tools/timed molecule-$* tests/tools/scenario $*
 
 test: environment-dev engine ## All that must pass
-	@tests/tools/packages
-	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target lint unit upstream
-	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going READY=yes integration $(SCENARIOS:%=molecule-%) sanity
+	@tests/tools/infrastructure "installing packages" tests/tools/packages
+	@rm -rf .cache/times; mkdir -p .cache/times
+	@code=0; \
+	$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target lint unit upstream \
+		&& $(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going READY=yes integration $(SCENARIOS:%=molecule-%) sanity \
+		|| code=$$?; \
+	python tests/tools/slowest.py; exit $$code
+
+soak: upstream ## Random faults on the fleet for MINUTES=60, and properties with EXAMPLES=20000; not part of make test
+	EXAMPLES=$(EXAMPLES) pytest tests/unit/polling
+	tests/tools/soak $(MINUTES)
 
 bench: environment-dev engine ## Measure finding and moving a poller (BENCH_JSON=…); not part of make test
 	python tests/benchmarks/benchmark.py --json $(BENCH_JSON)

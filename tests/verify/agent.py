@@ -129,6 +129,28 @@ def watch(url: str, polls: int, seconds: int) -> list[dict[str, Any]]:
         time.sleep(0.5)
 
 
+def _facts(name: str) -> dict[str, Any] | None:
+    """What a primary says of its polls, or None where its image writes no heartbeat."""
+    variables = dict(
+        v.partition("=")[::2] for v in CLIENT.containers.get(name).attrs["Config"]["Env"]
+    )
+    path = variables.get("HEARTBEAT_FILE") or "/tmp/aisha-heartbeat.json"  # noqa: S108
+    read = execute(name, ["cat", path])
+    return dict(json.loads(read["output"])["facts"]) if read["code"] == 0 else None
+
+
+def heartbeats(name: str, seconds: int) -> list[dict[str, Any] | None]:
+    """The facts of a primary: now, and after one more getUpdates, or after so many seconds."""
+    deadline = time.monotonic() + seconds
+    first = last = _facts(name)
+    while first and last and time.monotonic() < deadline:
+        last = _facts(name) or last
+        if last["last_success"] > first["last_success"]:
+            break
+        time.sleep(1)
+    return [first, last]
+
+
 def _login(config_dir: str, address: str) -> str:
     with open(os.path.join(config_dir, "docker", "config.json")) as file:
         return str(json.load(file)["auths"][address]["auth"])

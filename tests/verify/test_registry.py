@@ -20,6 +20,7 @@ def test_an_image_is_pushed_pulled_by_digest_and_deleted(target: Target) -> None
 
 def test_nobody_gets_in_without_the_right_login(target: Target) -> None:
     target.used.update(target.names("registry"))
+    assert target.variables["registries"], "docker_host_registries is empty"
     for address in target.variables["registries"]:
         without, wrong = target.call(
             ["refused", address, "", ""], ["refused", address, "aisha", "wrong-password-0000"]

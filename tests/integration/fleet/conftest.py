@@ -38,12 +38,19 @@ def fleet(hosts: Fleet) -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def deployed(fleet: Fleet) -> Fleet:
-    """bot1 polls."""
-    fleet.poller().ok()
-    fleet.wait_for_polls()
-    fleet.emulator.reset(fleet.token)
-    return fleet
+def deployed(hosts: Fleet) -> Iterator[Fleet]:
+    """bot1 polls; the same bot as in the test before where that has left it so."""
+    if not hosts.is_as_deployed():
+        hosts.new_bot()
+        hosts.poller().ok()
+        hosts.note_deployed()
+    hosts.plays.clear()
+    hosts.describe()
+    hosts.wait_for_polls()
+    hosts.emulator.reset(hosts.token)
+    yield hosts
+    assert hosts.plays
+    hosts.assert_no_secret()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ from docker.models.containers import Container  # type: ignore[import-untyped]
 from docker_hosts import API_PORT, ROOT, Emulator, Machine, Scenario, archive, new_token, until
 
 HERE = Path(__file__).resolve().parent
-SCENARIO = "test-fleet"
+# Of another name where a second checkout tests on the same machine.
+SCENARIO = os.environ.get("TEST_NAME", "test") + "-fleet"
 BOT_HOSTS, OTHER_HOST = ("bot1", "bot2"), "data1"
 HOSTS = (*BOT_HOSTS, OTHER_HOST)
 PRIMARY = "aisha-primary"
@@ -91,6 +93,7 @@ class Fleet:
         self.hosts = {host: Machine(name, folder) for host, name in names.items()}
         self.outer = docker.from_env()
         self.plays: list[Play] = []
+        self.as_deployed: dict[str, Any] = {}
 
     # Life
 
@@ -155,7 +158,25 @@ class Fleet:
             "bot_confirm_window": 2,
         }
         self.plays.clear()
+        self.as_deployed = {}
         self.describe()
+
+    def note_deployed(self) -> None:
+        """What is there now is what a test that needs a deployed bot may begin with."""
+        self.as_deployed = self.settings | {"container": self.what_it_is()}
+
+    def is_as_deployed(self) -> bool:
+        """Whether the test before has left just that: then it need not be deployed anew."""
+        if any(machine.container.status != "running" for machine in self.hosts.values()):
+            return False
+        if self.running() != set(self.containers()) or self.running() != {f"bot1/{PRIMARY}"}:
+            return False
+        return self.as_deployed == self.settings | {"container": self.what_it_is()}
+
+    def what_it_is(self) -> dict[str, Any]:
+        seen = self.get("bot1").attrs
+        config = {k: v for k, v in seen["Config"].items() if k != "Hostname"}
+        return {"Config": config, "HostConfig": seen["HostConfig"]}
 
     def describe(self, *may_be_off: str, **hosts: dict[str, Any]) -> None:
         """Write the inventory: all that concerns the bot is in the group bot, or of its hosts."""
@@ -214,7 +235,7 @@ class Fleet:
             **({"environment": environment, "restart_policy": {"Name": "always"}} | more),
         )
 
-    def run_copy(self, host: str, name: str) -> None:
+    def run_copy(self, host: str, name: str, policy: str = "unless-stopped") -> None:
         """A primary of the stack, as the role makes it, that was not asked for here."""
         fingerprint = hashlib.sha256(f"{STACK}{self.token}".encode()).hexdigest()[:16]
         bot_id = self.token.split(":")[0]
@@ -232,7 +253,7 @@ class Fleet:
                 "BOT_ROLE": "primary",
             },
             volumes={"/srv/copy": {"bind": "/run/secrets", "mode": "ro"}},
-            restart_policy={"Name": "unless-stopped"},
+            restart_policy={"Name": policy},
         )
 
     # The Bot API's view
@@ -250,8 +271,11 @@ class Fleet:
         assert stats["max_open"] == 1, self.report()
         assert not any(stats["conflicts"].values()), self.report()
 
-    def assert_only_polls(self, host: str, name: str = PRIMARY) -> None:
-        """It gets all that users send and answers each once; nobody else asks or can begin to."""
+    def assert_only_polls(self, host: str, *allowed: str) -> None:
+        """It gets all that users send and answers each once; nobody else asks or can begin to.
+
+        allowed: containers that hold the token and use it otherwise.
+        """
         self.emulator.reset(self.token)
         texts = [f"message {n}" for n in range(5)]
         for text in texts:
@@ -263,17 +287,19 @@ class Fleet:
         stats = self.stats()
         assert self.emulator.answered(self.token) == texts
         assert (stats["delivered"], stats["redelivered"], stats["pending"]) == (len(texts), 0, 0)
-        container = self.get(host, name)
+        container = self.get(host)
         polled = {(p["peer"], p["user_agent"]) for p in stats["pollers"]}
         hostname = container.attrs["Config"]["Hostname"]
         assert polled == {(self.address(host), f"primary {hostname}")}, self.report()
         assert container.status == "running"
         assert container.attrs["HostConfig"]["RestartPolicy"]["Name"] == "always"
-        self.assert_nothing_else_can_poll(f"{host}/{name}")
+        self.assert_nothing_else_can_poll(f"{host}/{PRIMARY}", *allowed)
 
     def assert_nothing_else_can_poll(self, *but: str) -> None:
         """Of the containers on all hosts, none runs, or would without anybody's hand."""
-        for where, seen in self.containers().items():
+        found = self.containers()
+        assert set(but) <= set(found), self.report()
+        for where, seen in found.items():
             if where not in but:
                 policy = seen["HostConfig"]["RestartPolicy"]["Name"]
                 assert not seen["State"]["Running"], f"{where} runs: {self.report()}"

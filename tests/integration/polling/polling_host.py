@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import Any
 from docker_hosts import API_PORT, ROOT, Emulator, Machine, Scenario, until
 
 HERE = Path(__file__).resolve().parent
-NAME = "aisha-test-polling"
+# Of another name where a second checkout tests on the same machine.
+NAME = f"aisha-{os.environ.get('TEST_NAME', 'test')}-polling"
 API_OF_HOST = f"http://127.0.0.1:{API_PORT}"
 PYTHON = "/opt/venv/bin/python3"
 

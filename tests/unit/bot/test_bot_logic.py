@@ -96,9 +96,14 @@ def test_every_check_must_be_fresh(tmp_path: Path) -> None:
 
 
 def test_heartbeat_survives_a_full_disk(tmp_path: Path) -> None:
-    beat = Heartbeat(tmp_path / "gone" / "heartbeat", role="worker", instance="w")
+    path = tmp_path / "gone" / "heartbeat"
+    beat = Heartbeat(path, role="worker", instance="w")
     beat.expect("queue", 10, "read")
     beat.beat("queue")
+    assert not path.exists()
+    path.parent.mkdir()
+    beat.expect("queue", 10, "read")
+    assert "queue" in json.loads(path.read_text())["checks"]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +168,7 @@ def test_small_things() -> None:
         "1:02:03",
     ]
     assert [size_text(n) for n in (12, 2048, 5 * 1024 * 1024)] == ["12 bytes", "2.0 KB", "5.0 MB"]
-    assert object_key(1, 2) == object_key(1, 2) == "voice/1/2.ogg"
+    assert object_key(1, 2) == "voice/1/2.ogg"
     backoff = Backoff(1, 8)
     delays = [backoff.next() for _ in range(6)]
     assert delays[0] < 1.2

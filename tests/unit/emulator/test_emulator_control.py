@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import FormData
-from emulator_harness import BOT_ID, HOOK, OTHER_TOKEN, TOKEN, Emulator, answer_of, still_waits
+from emulator_harness import BOT_ID, HOOK, OTHER_TOKEN, TOKEN, Emulator, answer_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -27,7 +27,7 @@ async def test_register(emulator: Emulator) -> None:
 async def test_registering_again_changes_nothing(emulator: Emulator) -> None:
     a = await emulator.start_poll(7)
     await emulator.control("/bots", {"token": TOKEN})
-    assert await still_waits(a)
+    assert await emulator.still_waits(a)
     update = await emulator.push()
     await emulator.control("/bots", {"token": TOKEN})
     assert (await emulator.poll(0)).ids == [update]
@@ -191,7 +191,7 @@ async def test_stats(emulator: Emulator) -> None:
         ],
         "gaps_ms": [250.0],
     }
-    assert await still_waits(b)
+    assert await emulator.still_waits(b)
 
 
 async def test_a_poll_that_can_bring_nothing_closes_no_gap(emulator: Emulator) -> None:

@@ -15,7 +15,6 @@ from emulator_harness import (
     TOKEN,
     Emulator,
     answer_of,
-    still_waits,
     until,
 )
 
@@ -40,7 +39,7 @@ class TestConflictDelay:
         delayed = await emulator.start_poll(0)
         await emulator.advance(0.001)
         (await emulator.poll(0)).assert_conflict(C2)
-        assert await still_waits(delayed)
+        assert await emulator.still_waits(delayed)
         await emulator.advance(2.999)
         (await answer_of(delayed)).assert_conflict(C2)
 
@@ -151,7 +150,7 @@ class TestWaking:
             await emulator.advance(0.000_8)
             ids.append(await emulator.push())
         await emulator.advance(0.000_3)
-        assert await still_waits(a)
+        assert await emulator.still_waits(a)
         await emulator.advance(0.000_1)
         assert (await answer_of(a)).ids == ids
 
@@ -177,7 +176,7 @@ class TestWaking:
         a = await emulator.start_poll(timeout=10)
         await emulator.advance(10)
         assert (await answer_of(a)).result == []
-        assert await still_waits(other)
+        assert await emulator.still_waits(other)
 
 
 class TestAllowedUpdates:
@@ -245,7 +244,7 @@ class TestVanished:
     async def test_the_successor_gets_no_conflict(self, emulator: Emulator) -> None:
         await vanish(emulator)
         successor = await emulator.start_poll()
-        assert await still_waits(successor)
+        assert await emulator.still_waits(successor)
         stats = await emulator.stats()
         assert sum(stats["conflicts"].values()) == 0
         assert stats["conflicts_unseen"]["C1"] == 1
@@ -272,7 +271,7 @@ class TestGhost:
         (await emulator.poll(0, 0)).assert_conflict(C1)
         newcomer = await emulator.start_poll(0, 30)
         await emulator.advance(2.999)
-        assert await still_waits(newcomer)
+        assert await emulator.still_waits(newcomer)
         await emulator.advance(0.001)
         (await answer_of(newcomer)).assert_conflict(C1)
         update = await emulator.push()
@@ -374,4 +373,4 @@ class TestIdentity:
         a = await emulator.start_poll()
         assert (await emulator.call("getMe")).result["is_bot"] is True
         await emulator.call("getWebhookInfo")
-        assert await still_waits(a)
+        assert await emulator.still_waits(a)

@@ -13,7 +13,6 @@ from emulator_harness import (
     TOKEN,
     Emulator,
     answer_of,
-    still_waits,
     until,
 )
 
@@ -25,7 +24,7 @@ async def test_v1_a_newer_poll_ends_the_parked_one(emulator: Emulator) -> None:
     await emulator.advance(5)
     b = await emulator.start_poll(0, 30)
     (await answer_of(a)).assert_conflict(C1)
-    assert await still_waits(b)
+    assert await emulator.still_waits(b)
     assert await emulator.parked() == 1
 
 
@@ -39,10 +38,10 @@ async def test_v2_the_second_conflict_within_3_s_is_answered_after_exactly_3_s(
     await emulator.advance(1)
     a = await emulator.start_poll(0, 30)
     await emulator.advance(2.999)
-    assert await still_waits(a, b)
+    assert await emulator.still_waits(a, b)
     await emulator.advance(0.001)
     (await answer_of(b)).assert_conflict(C1)
-    assert await still_waits(a)
+    assert await emulator.still_waits(a)
     assert await emulator.conflicts() == {"C1": 2}
 
 
@@ -50,7 +49,7 @@ async def test_v3_a_poll_answered_at_once_leaves_the_parked_one_alone(emulator: 
     a = await emulator.start_poll(0, 30)
     reply = await emulator.poll(7, 0)
     assert (reply.status, reply.result) == (200, [])
-    assert await still_waits(a)
+    assert await emulator.still_waits(a)
     assert await emulator.conflicts() == {}
 
 
@@ -60,7 +59,7 @@ async def test_v4_a_repeated_probe_parks_and_ends_the_real_poller(emulator: Emul
     b = await emulator.start_poll(0, 0)
     (await answer_of(a)).assert_conflict(C1)
     await emulator.advance(2.999)
-    assert await still_waits(b)
+    assert await emulator.still_waits(b)
     await emulator.advance(0.001)
     assert (await answer_of(b)).result == []
 
@@ -69,7 +68,7 @@ async def test_v5_an_update_wakes_the_parked_poll_and_stays_pending(emulator: Em
     a = await emulator.start_poll(0, 30)
     update = await emulator.push()
     await emulator.advance(0.000_9)
-    assert await still_waits(a)
+    assert await emulator.still_waits(a)
     await emulator.advance(0.000_1)
     assert (await answer_of(a)).ids == [update]
     assert (await emulator.stats())["pending"] == 1
@@ -94,7 +93,7 @@ async def test_v7_the_next_offset_confirms_the_update(emulator: Emulator) -> Non
     a = await emulator.start_poll(update + 1, 30)
     stats = await emulator.stats()
     assert (stats["pending"], stats["confirmed"], stats["parked"]) == (0, 1, 1)
-    assert await still_waits(a)
+    assert await emulator.still_waits(a)
 
 
 async def test_v8_an_offset_outside_the_window_is_ignored(emulator: Emulator) -> None:
@@ -132,7 +131,7 @@ async def test_v11_set_webhook_ends_the_parked_poll_and_bars_others(emulator: Em
     (await answer_of(a)).assert_conflict(C3)
     b = await emulator.start_poll(0, 30)
     await emulator.advance(2.999)
-    assert await still_waits(b)
+    assert await emulator.still_waits(b)
     await emulator.advance(0.001)
     (await answer_of(b)).assert_conflict(C2)
     (await emulator.poll(0, 30)).assert_conflict(C2)
@@ -145,13 +144,13 @@ async def test_v12_delete_webhook_without_one_leaves_the_parked_poll_alone(
     a = await emulator.start_poll(0, 30)
     reply = await emulator.call("deleteWebhook")
     assert reply.body["description"] == "Webhook is already deleted"
-    assert await still_waits(a)
+    assert await emulator.still_waits(a)
 
 
 async def test_v13_timeout_and_limit_are_clamped(emulator: Emulator) -> None:
     a = await emulator.start_poll(0, 999)
     await emulator.advance(49.999)
-    assert await still_waits(a)
+    assert await emulator.still_waits(a)
     await emulator.advance(0.001)
     assert (await answer_of(a)).result == []
     ids = [await emulator.push() for _ in range(3)]

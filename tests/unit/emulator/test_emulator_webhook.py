@@ -6,14 +6,20 @@ import asyncio
 from typing import Any
 
 import pytest
-from emulator_harness import C2, C3, C4, HOOK, TOKEN, Emulator, Reply, answer_of, still_waits
+from emulator_harness import BOT_ID, C2, C3, C4, HOOK, TOKEN, Emulator, Reply, answer_of, until
 
 pytestmark = pytest.mark.asyncio
 
 
 async def start_set_webhook(emulator: Emulator, url: str) -> asyncio.Task[Reply]:
+    def pending() -> object:
+        session = emulator.core.bots[BOT_ID].session
+        return session and session.pending_webhook
+
+    before = pending()
     task = emulator.keep(asyncio.create_task(emulator.call("setWebhook", url=url)))
-    assert await still_waits(task)
+    await until(lambda: pending() not in (None, before))
+    assert await emulator.still_waits(task)
     return task
 
 
@@ -79,7 +85,7 @@ async def test_dropping_does_not_abort_a_poll(emulator: Emulator) -> None:
     a = await emulator.start_poll()
     reply = await emulator.call("deleteWebhook", drop_pending_updates=True)
     assert reply.body["description"] == "Webhook is already deleted"
-    assert await still_waits(a)
+    assert await emulator.still_waits(a)
 
 
 async def test_c4_the_second_of_two_pending_ends_the_first(emulator: Emulator) -> None:
@@ -102,7 +108,7 @@ async def test_c4_by_a_delete_shares_the_delay_of_the_others(emulator: Emulator)
     reply = await emulator.call("deleteWebhook")
     assert reply.body["description"] == "Webhook was deleted"
     await emulator.advance(2.999)
-    assert await still_waits(pending)
+    assert await emulator.still_waits(pending)
     await emulator.advance(0.001)
     (await answer_of(pending)).assert_conflict(C4)
 

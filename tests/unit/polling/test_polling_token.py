@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import string
 import traceback
 from pathlib import Path
@@ -24,7 +25,9 @@ from hypothesis import strategies as st
 ROOT = Path(__file__).resolve().parents[3]
 ALPHABET = string.ascii_letters + string.digits + "_-"
 ID = "712345678"
-EVERY = settings(max_examples=400, deadline=None, derandomize=True, database=None)
+# Other ones in each run; a failure prints how to repeat it. `make soak` tries many more.
+EXAMPLES = int(os.environ.get("EXAMPLES", "400"))
+EVERY = settings(max_examples=EXAMPLES, deadline=None, database=None, print_blob=True)
 
 # Where a token is found: in a URL, JSON, a command, a line of a log.
 AROUND = [
