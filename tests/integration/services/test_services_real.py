@@ -1,4 +1,4 @@
-"""PostgreSQL, Redis and object store as real containers: new passwords, and data of other versions."""
+"""PostgreSQL, Redis and object store as containers: new passwords, and data of other versions."""
 
 from __future__ import annotations
 
