@@ -82,8 +82,9 @@ def remove() -> None:
     for service in SERVICES:
         with contextlib.suppress(docker.errors.NotFound):
             CLIENT.volumes.get(f"upstream-{service}").remove()
-    with contextlib.suppress(docker.errors.NotFound):
-        CLIENT.networks.get("upstream").remove()
+    for network in CLIENT.networks.list(names=["upstream"]):
+        if network.name == "upstream":
+            network.remove()
 
 
 class Stack:

@@ -30,7 +30,9 @@ if [[ ! -s $PGDATA/PG_VERSION ]]; then
     read -r -a options <<< "${POSTGRES_INITDB_ARGS:-}"
     initdb --pgdata="$PGDATA" --username="$POSTGRES_USER" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") "${options[@]}"
     printf '\nhost all all all scram-sha-256\n' >> "$PGDATA/pg_hba.conf"
-    pg_ctl --pgdata="$PGDATA" -o "$(printf '%q ' "${@:2}") -c listen_addresses='' -p 5432" --wait start
+    set -- "$@" -c listen_addresses=''
+    pg_ctl --pgdata="$PGDATA" -o "$(printf '%q ' "${@:2}")" --wait start
+    set -- "${@:1:$#-2}"
     database=${POSTGRES_DB:-$POSTGRES_USER}
     if [[ $database != postgres ]]; then
         psql --username="$POSTGRES_USER" --dbname=postgres --no-psqlrc --set=db="$database" <<< 'CREATE DATABASE :"db";'
