@@ -1,6 +1,7 @@
-"""What a run of site.yml costs that changes nothing, beside one play of 40 `ping` tasks on the same machine.
+"""What a run of site.yml costs that changes nothing, beside one play of 40 `ping` tasks.
 
-`make bench-no-op`, after `make up`. The two take turns; prints the median of each and of their ratios.
+`make bench-no-op`, after `make up`. The two take turns on the same machine; prints the median of
+each and of their ratios.
 """
 
 from __future__ import annotations

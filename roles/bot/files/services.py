@@ -1,8 +1,8 @@
 """Runs inside the bot's image, with its real networks and secrets, before the swap.
 
 Its argument is a nonce. Prints it and one JSON object in one line: {"silent": [sentences]}, one for
-each service that does not answer. Standard library only, as any image that keeps the contract may be
-under it. Never prints a password.
+each service that does not answer. Standard library only, as any image that keeps the contract may
+be under it. Never prints a password.
 """
 
 import concurrent.futures

@@ -80,7 +80,7 @@ def test_what_comes_next(ended: list[Any], expected: dict[str, Any]) -> None:
 
 
 def test_nothing_runs_without_a_volume_that_is_written() -> None:
-    for mounts in (None, DESCRIPTION["mounts"][2:]):  # type: ignore[index]
+    for mounts in (None, DESCRIPTION["mounts"][2:]):
         assert volumes.judge(DESCRIPTION | {"mounts": mounts}, [])["next"] == ""
 
 
