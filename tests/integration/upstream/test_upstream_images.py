@@ -192,7 +192,7 @@ def plant(stack: Stack) -> None:
         until_it_answers(lambda at=reference: push(at, None))
         started.remove(force=True)
     for service in CACHES:
-        argv = ["redis-server", "--dir", "/data", "--appendonly", "yes", "--save", ""]
+        argv = ["redis-server", "--dir", "/data", "--appendonly", "yes", "--protected-mode", "no"]
         started = as_root(stack, service, argv, "/data", network="upstream")
         at = address(f"old-{service}")
         until_it_answers(lambda at=at: redis.Redis(at, protocol=2).set("parrot:old", "root's"))

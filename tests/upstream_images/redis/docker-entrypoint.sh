@@ -9,7 +9,9 @@ case "$1" in
         if [ "$(id -u)" = 0 ]; then
             find . ! -user 999 -exec chown 999 '{}' +
             exec setpriv --reuid=999 --regid=999 --clear-groups -- "$0" "$@"
-        fi ;;
+        fi
+        # Upstream compiles it so.
+        set -- "$@" --protected-mode no ;;
 esac
 [ "$(umask)" != 0022 ] || umask 0077
 exec "$@"
