@@ -258,8 +258,8 @@ class ObjectServer:
         subprocess.run(command, check=True, capture_output=True)
         self.start()
 
-    def start(self) -> None:
-        user, key = ROOT_KEYS
+    def start(self, key: str = ROOT_KEYS[1]) -> None:
+        user = ROOT_KEYS[0]
         env = {**os.environ, "MINIO_ROOT_USER": user, "MINIO_ROOT_PASSWORD": key}
         command = [self._juicefs, "gateway", "--multi-buckets", "--keep-etag", "--object-meta"]
         command += ["--no-banner", "--no-usage-report", "--cache-dir", "memory"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,73 @@ def test_migrate_stops_at_once_at_a_wrong_password(empty_stack: Stack) -> None:
     assert done.returncode == 69
     assert "password authentication failed" in done.stdout
     assert "wrong-one" not in done.stdout + done.stderr
+
+
+NEWER = """
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE messages ADD COLUMN mood text NOT NULL DEFAULT 'good'")
+    op.execute("CREATE TABLE moods (mood text PRIMARY KEY)")
+"""
+
+
+def test_image_from_before_a_migration_runs_on_the_newer_tables(
+    empty_stack: Stack, tmp_path: Path, voice: bytes
+) -> None:
+    """A rollback: migrate, then work, as ever; and the newer image finds what it left."""
+    stack, old = empty_stack, empty_stack.code
+    stack.code = tmp_path / "newer"
+    shutil.copytree(old, stack.code)
+    (stack.code / "app/migrations/versions/0002_newer.py").write_text(NEWER)
+
+    def migrate() -> str:
+        done = stack.run("migrate", role="primary", name="m")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return str(done.stdout)
+
+    assert '"changed": true' in migrate()
+    stack.code = old
+    for _ in range(2):
+        text = migrate()
+        assert "the tables are newer than this image knows; they are left as they are" in text
+        assert '"changed": false' in text
+    for role in ("primary", "worker"):
+        stack.start(role)
+        stack.wait_healthy(role)
+    assert stack.wait_closed(stack.push_voice(voice))["mood"] == "good"
+    stack.code = tmp_path / "newer"
+    assert '"changed": false' in migrate()
+
+
+def test_migrate_refuses_the_database_of_another_application(empty_stack: Stack) -> None:
+    stack = empty_stack
+    stack.query("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+    stack.query("INSERT INTO alembic_version VALUES ('1a2b3c')")
+    stack.query("GRANT ALL ON alembic_version TO aisha")
+    done = stack.run("migrate", role="primary", name="m")
+    assert done.returncode == 1
+    [line] = done.stdout.splitlines()
+    assert "this database is another application's: check DATABASE_URL_FILE" in line
+    assert "revision 1a2b3c is not known, and no table messages" in line
+    assert done.stderr == ""
+
+
+def test_failing_migration_is_one_line(empty_stack: Stack) -> None:
+    stack = empty_stack
+    stack.query("CREATE TABLE callbacks (mine text)")
+    done = stack.run("migrate", role="primary", name="m")
+    assert done.returncode == 1
+    [line] = done.stdout.splitlines()
+    assert "the tables could not be brought up to date" in line
+    assert 'relation \\"callbacks\\" already exists' in line
+    assert stack.query("SELECT to_regclass('messages') AS made") == [{"made": None}]
 
 
 def test_primary_before_the_migration_waits_and_says_what_to_do(empty_stack: Stack) -> None:

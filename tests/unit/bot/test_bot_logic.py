@@ -6,12 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from app.bot.client import ApiError, ApiUnreachable, explain, parse
 from app.bot.poller import handled_prefix
 from app.core.backoff import Backoff
+from app.core.config import Settings
+from app.core.errors import LoginRefused
 from app.core.health import Heartbeat
 from app.core.healthcheck import judge
+from app.core.logins import ATTEMPT_SECONDS, CONFIRM_SECONDS, Logins, refused_by_postgres
 from app.storage.s3 import object_key
 from app.webhook.signature import problem_with, sign
 from app.workers.jobs import notification, retry_delay
@@ -93,6 +97,96 @@ def test_every_check_must_be_fresh(tmp_path: Path) -> None:
     assert "read" in text
     assert "query" not in text
     assert judge({}, 0) == (False, "unhealthy: the process has not begun its work yet")
+
+
+def test_refused_login_is_unhealthy_whatever_still_works(tmp_path: Path) -> None:
+    clock = [0.0]
+    beat, path = heartbeat(tmp_path, clock)
+    logins = Logins(beat, lambda: clock[0])
+
+    def verdict() -> tuple[bool, str]:
+        beat.beat("queue")
+        return judge(json.loads(path.read_text()), clock[0])
+
+    beat.expect("queue", 10, "read")
+    assert logins.refused("redis", LoginRefused("Redis says no"))
+    assert verdict() == (False, "unhealthy: Redis says no"), "one that never worked counts at once"
+    logins.accepted("redis")
+    assert verdict()[0]
+    assert not logins.refused("redis", LoginRefused("a start"))
+    assert verdict()[0], "a single one may be a service that starts"
+    logins.accepted("redis")
+    clock[0] = 3
+    assert not logins.refused("redis", LoginRefused("no"))
+    clock[0] += CONFIRM_SECONDS - 0.1
+    assert not logins.refused("redis", LoginRefused("no"))
+    clock[0] += 0.1
+    assert logins.refused("redis", LoginRefused("no"))
+    logins.accepted("database")
+    assert verdict() == (False, "unhealthy: no")
+    logins.accepted("redis")
+    assert verdict()[0]
+
+
+def test_health_says_within_a_minute_that_a_login_is_refused() -> None:
+    """The first attempt fails just after one that worked; then Docker asks three times."""
+    [longest] = [
+        m.le for m in Settings.model_fields["login_check_seconds"].metadata if hasattr(m, "le")
+    ]
+    docker = 3 * 5
+    assert longest + CONFIRM_SECONDS + docker <= 60 - ATTEMPT_SECONDS
+
+
+POSTGRES = 'connection failed: connection to server at "10.0.0.5", port 5432 failed: '
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (
+            'FATAL:  password authentication failed for user "a"',
+            'password authentication failed for user "a"',
+        ),
+        ('FATAL:  role "a" is not permitted to log in', 'role "a" is not permitted to log in'),
+        ('FATAL:  role "a" does not exist', 'role "a" does not exist'),
+        ('FATAL:  database "a" does not exist', 'database "a" does not exist'),
+        (
+            'FATAL:  permission denied for database "a"\nDETAIL:  x',
+            'permission denied for database "a"',
+        ),
+        (
+            "FATAL:  Passwort-Authentifizierung für Benutzer »a« fehlgeschlagen",
+            "Passwort-Authentifizierung für Benutzer »a« fehlgeschlagen",
+        ),
+        ("ВАЖНО:  роль не существует", "роль не существует"),
+        (
+            "Connection refused\n\tIs the server running on",
+            None,
+        ),
+        (
+            "server closed the connection unexpectedly\n\tThis probably means",
+            None,
+        ),
+        ("timeout expired", None),
+        ("FATAL:  the database system is starting up", None),
+        ("FATAL:  the database system is shutting down", None),
+        ("FATAL:  the database system is in recovery mode", None),
+        (
+            "FATAL:  the database system is not yet accepting connections",
+            None,
+        ),
+        ("FATAL:  sorry, too many clients already", None),
+        ('FATAL:  too many connections for role "a"', None),
+        (
+            "FATAL:  remaining connection slots are reserved for x",
+            None,
+        ),
+        ("FATAL:  no more connections allowed (max_client_conn)", None),
+        ("FATAL:  terminating connection due to administrator command", None),
+    ],
+)
+def test_which_words_of_postgres_are_a_refused_login(said: str, why: str | None) -> None:
+    assert refused_by_postgres(psycopg.OperationalError(POSTGRES + said)) == why
 
 
 def test_heartbeat_survives_a_full_disk(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from app.core.backoff import Backoff, sleep_or
 from app.core.config import Settings
 from app.core.errors import Again
 from app.core.health import Heartbeat
+from app.core.logins import Logins, watch_logins
 from app.core.logs import log
 from app.core.metrics import serve_metrics
 from app.storage.files import FileStore
@@ -66,6 +67,7 @@ async def run_primary(settings: Settings, heartbeat: Heartbeat, stop: asyncio.Ev
         owner=f"{settings.instance_id}/{secrets.token_hex(3)}",
     )
     inbox = Inbox(settings, api, repository, JobQueue(broker), files, jobs)
+    watching = asyncio.create_task(watch_logins(settings, Logins(heartbeat), stop))
     try:
         bot_id = await _identify(api, heartbeat, stop)
         if bot_id is None:
@@ -102,6 +104,8 @@ async def run_primary(settings: Settings, heartbeat: Heartbeat, stop: asyncio.Ev
             loading.result()
         await inbox.drain(DRAIN_SECONDS)
     finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
                 await api.close()

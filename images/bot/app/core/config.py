@@ -122,6 +122,7 @@ class Settings(BaseSettings):
     job_max_age_hours: float = Field(default=24, gt=0)
     keep_audio_hours: float = Field(default=24, ge=0)
     stop_seconds: float = Field(default=15, ge=1, le=300)
+    login_check_seconds: float = Field(default=20, ge=0.5, le=30)
     webhook_port: int = Field(default=8080, ge=1, le=65535)
     webhook_host: str = "0.0.0.0"  # noqa: S104 - inside a container's own network
     webhook_drain_seconds: float = Field(default=2, ge=0, le=60)

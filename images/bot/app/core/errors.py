@@ -25,5 +25,9 @@ class Again(Exception):
         self.delay = delay
 
 
+class LoginRefused(Again):
+    """A service that answers refuses this process's login. Somebody may repair it, so try again."""
+
+
 class LeaseLost(Exception):
     """Another worker took the row over: stop without touching it."""

@@ -36,6 +36,7 @@ class Heartbeat:
             "pid": os.getpid(),
             "started": clock(),
             "checks": {},
+            "refused": {},
             "facts": {},
         }
 
@@ -61,6 +62,15 @@ class Heartbeat:
         """Remember why `name` does not beat; its age alone decides about health."""
         self._data["checks"][name]["error"] = self._redact(error)[:300]
         self._data["facts"].update(facts)
+        self._write(force=True)
+
+    def refuse(self, name: str, error: str) -> None:
+        """A login that is refused makes the role unhealthy at once, until `accept`."""
+        self._data["refused"][name] = self._redact(error)[:300]
+        self._write(force=True)
+
+    def accept(self, name: str) -> None:
+        self._data["refused"].pop(name, None)
         self._write(force=True)
 
     def _write(self, *, force: bool) -> None:

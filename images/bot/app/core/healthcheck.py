@@ -18,7 +18,7 @@ def judge(data: "dict[str, Any]", now: float) -> "tuple[bool, str]":
     """Pure: (healthy, one line)."""
     if not data.get("checks"):
         return False, "unhealthy: the process has not begun its work yet"
-    bad = []
+    bad = list(data.get("refused", {}).values())
     good = []
     for check in data["checks"].values():
         limit = check["max_age"]
@@ -39,10 +39,14 @@ def judge(data: "dict[str, Any]", now: float) -> "tuple[bool, str]":
     return True, "healthy: " + "; ".join(good)
 
 
+def _read(path: str) -> "dict[str, Any]":
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
 def _heartbeat(path: str) -> "tuple[bool, str]":
     try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
+        data = _read(path)
     except FileNotFoundError:
         return False, f"unhealthy: no heartbeat at {path} yet"
     except (OSError, ValueError) as error:
@@ -54,6 +58,18 @@ def _heartbeat(path: str) -> "tuple[bool, str]":
     except PermissionError:
         pass
     return judge(data, time.monotonic())
+
+
+def _webhook(port: int, path: str) -> "tuple[bool, str]":
+    """Not ready, or ready on connections that can't be had again."""
+    good, text = _readyz(port)
+    try:
+        refused = list(_read(path)["refused"].values())
+    except (OSError, ValueError, KeyError):
+        refused = []
+    if not refused:
+        return good, text
+    return False, "unhealthy: " + "; ".join(refused + ([] if good else [text.partition(": ")[2]]))
 
 
 def _readyz(port: int) -> "tuple[bool, str]":
@@ -75,10 +91,11 @@ def _readyz(port: int) -> "tuple[bool, str]":
 
 
 def main() -> int:
+    path = os.environ.get("HEARTBEAT_FILE") or HEARTBEAT
     if os.environ.get("BOT_ROLE") == "webhook":
-        good, text = _readyz(int(os.environ.get("WEBHOOK_PORT") or 8080))
+        good, text = _webhook(int(os.environ.get("WEBHOOK_PORT") or 8080), path)
     else:
-        good, text = _heartbeat(os.environ.get("HEARTBEAT_FILE") or HEARTBEAT)
+        good, text = _heartbeat(path)
     print(text)
     return 0 if good else 1
 

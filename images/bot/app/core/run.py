@@ -56,7 +56,7 @@ async def _run_role(settings: Settings, redactor: Redactor) -> None:
         else:
             from app.webhook.server import run_webhook
 
-            await run_webhook(settings, stop)
+            await run_webhook(settings, heartbeat, stop)
     finally:
         heartbeat.remove()
 

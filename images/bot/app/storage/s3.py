@@ -15,7 +15,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from app.core.config import Settings
-from app.core.errors import Again
+from app.core.errors import Again, LoginRefused
 
 
 def object_key(bot_id: int, update_id: int) -> str:
@@ -77,10 +77,14 @@ class ObjectStore:
     def _again(self, operation: str, error: Exception) -> Again:
         # obstore appends a debug dump of many lines.
         text = str(error).split("\n\nDebug source", 1)[0]
-        hint = ""
+        text = " ".join(text.split())[:300]
         denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
         if denied or re.search(r"status code: 40[13]\b", text):
-            hint = " (check S3_ACCESS_KEY, S3_SECRET_KEY_FILE and the user's policy)"
-        elif isinstance(error, NotFoundError) or "NoSuchBucket" in text:
+            return LoginRefused(
+                f"the object storage refuses {operation} (check S3_ACCESS_KEY, S3_SECRET_KEY_FILE "
+                f"and the user's policy): {text}"
+            )
+        hint = ""
+        if isinstance(error, NotFoundError) or "NoSuchBucket" in text:
             hint = f" (is there a bucket {self._bucket}? check S3_BUCKET)"
-        return Again(f"object storage: {operation} failed{hint}: {' '.join(text.split())[:300]}")
+        return Again(f"object storage: {operation} failed{hint}: {text}")

@@ -15,6 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.core.config import Settings
 from app.core.errors import Again
+from app.core.health import Heartbeat
+from app.core.logins import Logins, watch_logins
 from app.core.logs import log
 from app.core.metrics import CALLBACKS
 from app.storage.postgres import TRANSIENT, describe, make_pool
@@ -154,7 +156,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def run_webhook(settings: Settings, stop: asyncio.Event) -> None:
+async def run_webhook(settings: Settings, heartbeat: Heartbeat, stop: asyncio.Event) -> None:
     broker = make_broker(settings)
     pool = make_pool(settings.reveal("database_url"), settings.instance_id, 8)
     await pool.open(wait=False)
@@ -175,6 +177,7 @@ async def run_webhook(settings: Settings, stop: asyncio.Event) -> None:
     )
     serving = asyncio.create_task(server.serve())
     waiting = asyncio.create_task(stop.wait())
+    watching = asyncio.create_task(watch_logins(settings, Logins(heartbeat), stop))
     log.info("webhook is ready", port=settings.webhook_port)
     try:
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -188,9 +191,9 @@ async def run_webhook(settings: Settings, stop: asyncio.Event) -> None:
         await serving
         await api.drain()
     finally:
-        for task in (serving, waiting):
+        for task in (serving, waiting, watching):
             task.cancel()
-        await asyncio.gather(serving, waiting, return_exceptions=True)
+        await asyncio.gather(serving, waiting, watching, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
                 await broker.shutdown()

@@ -10,8 +10,9 @@ from typing import Any
 from app.bot.client import BotApi
 from app.core.backoff import sleep_or
 from app.core.config import Settings
-from app.core.errors import Again
+from app.core.errors import Again, LoginRefused
 from app.core.health import Heartbeat
+from app.core.logins import Logins, watch_logins
 from app.core.logs import log
 from app.core.metrics import REQUEUED, serve_metrics
 from app.storage.files import FileStore
@@ -35,6 +36,7 @@ class BackgroundWorker:
     def __init__(self, settings: Settings, heartbeat: Heartbeat) -> None:
         self._settings = settings
         self._heartbeat = heartbeat
+        self._logins = Logins(heartbeat)
         self._running: dict[asyncio.Task[None], float] = {}
         self._broker = make_broker(settings, self._on_read)
         self._pool = make_pool(
@@ -90,6 +92,7 @@ class BackgroundWorker:
         finish = asyncio.Event()
         receiver = make_receiver(self._broker, settings)
         helpers = [
+            asyncio.create_task(watch_logins(settings, self._logins, stop)),
             asyncio.create_task(self._sweep(stop)),
             asyncio.create_task(self._tidy(stop)),
             asyncio.create_task(self._watch_store(stop)),
@@ -203,8 +206,12 @@ class BackgroundWorker:
             try:
                 await self._store.ping()
                 self._heartbeat.beat("store")
+                # Each request is signed, so each is a login.
+                self._logins.accepted("store")
                 failing = False
             except Again as error:
+                if isinstance(error, LoginRefused):
+                    self._logins.refused("store", error)
                 self._heartbeat.fail("store", str(error))
                 if not failing:
                     log.warning("the object storage does not answer", error=str(error))
