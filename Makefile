@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help environment environment-dev engine up smoke status poller logs verify restart down emulator \
-	lint unit integration sanity upstream molecule test soak bench bench-no-op docs requirements
+	lint unit integration integration-engine integration-hosts sanity upstream molecule test soak bench bench-no-op docs requirements
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,10 +71,18 @@ unit: environment-dev ## Unit tests
 	@tests/tools/infrastructure "installing packages" tests/tools/packages
 	tests/tools/timed unit pytest --durations=10 --junitxml=.cache/times/unit.xml tests/unit
 
-# READY: environment and engine are there. A target that waits for others is begun last, and this one takes longest.
-integration: $(if $(READY),,environment-dev engine) ## The reference bot with real services on this machine
+# In two parts, so that they keep two jobs busy: what runs on this machine's engine, and what runs on Docker hosts of its own.
+HOSTS := tests/integration/fleet tests/integration/polling
+# READY: environment and engine are there. A target that waits for others is begun last, and these take longest.
+integration: integration-engine integration-hosts ## Real services and hosts: the bot, the roles, the modules
+
+integration-engine: $(if $(READY),,environment-dev engine)
 	@tests/tools/infrastructure "installing packages" tests/tools/packages
-	tests/tools/timed integration pytest --durations=10 --junitxml=.cache/times/integration.xml tests/integration
+	tests/tools/timed integration-engine pytest --durations=10 --junitxml=.cache/times/integration-engine.xml tests/integration $(HOSTS:%=--ignore=%)
+
+integration-hosts: $(if $(READY),,environment-dev engine)
+	@tests/tools/infrastructure "installing packages" tests/tools/packages
+	tests/tools/timed integration-hosts pytest --durations=10 --junitxml=.cache/times/integration-hosts.xml $(HOSTS)
 
 sanity: environment-dev ## ansible-test sanity
 	tests/tools/timed sanity python tests/tools/sanity.py
@@ -95,7 +103,7 @@ test: environment-dev engine ## All that must pass
 	@rm -rf .cache/times; mkdir -p .cache/times
 	@code=0; \
 	$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target lint unit upstream \
-		&& $(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going READY=yes integration $(SCENARIOS:%=molecule-%) sanity \
+		&& $(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going READY=yes integration-engine integration-hosts $(SCENARIOS:%=molecule-%) sanity \
 		|| code=$$?; \
 	python tests/tools/slowest.py; exit $$code
 
