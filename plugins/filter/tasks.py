@@ -43,12 +43,31 @@ def service_problems(outcome, nonce):
     return said["silent"]
 
 
+def migration_problem(outcome, memory="", setting=""):
+    """Why the bot's command migrate has failed, as one sentence, or an empty string where it has not."""
+    if outcome["status"] == 0:
+        return ""
+    subject = "the command migrate of the image %s" % outcome["image"]
+    return outcomes.problem(outcome, subject, (), memory, setting)
+
+
+def migration_changed(outcome):
+    """Whether the bot's command migrate says that it changed the tables: in the words of Alembic, or of the reference bot."""
+    printed = outcome["output"] + outcome["errors"]
+    if "Running upgrade" in printed:
+        return True
+    records = (outcomes.record(line) for line in printed.splitlines())
+    return any(found["changed"] is True for found in records if found and "changed" in found)
+
+
 class FilterModule:
     """The filters."""
 
     def filters(self):
         return {
             "image_problems": image_problems,
+            "migration_changed": migration_changed,
+            "migration_problem": migration_problem,
             "service_problems": service_problems,
             "task_answer": task_answer,
             "task_problem": task_problem,

@@ -29,6 +29,11 @@ NOT_ALLOWED = r'exec: \\*"([^"\\]+)\\*":.* permission denied'
 OTHER_PROCESSOR = r"exec format error|no matching manifest for|does not match the (detected host|specified) platform"
 VOLUME = r"/volumes/([^/\s]+)/_data|mounting volume '?\"?([A-Za-z0-9][\w.-]*)|volume \\*\"([A-Za-z0-9][\w.-]*)"
 SIGKILL = 137
+# How run() of tasks.py begins to say that one did not end.
+TOO_SLOW = "it was not done after "
+# What loggers that write JSON call the message and a severity that is an end.
+MESSAGES = ("event", "message", "msg")
+BAD = ("error", "critical", "fatal")
 
 
 def answer(outcome, nonce=""):
@@ -58,6 +63,40 @@ def exception(text):
 def last_line(text):
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""
+
+
+def record(line):
+    """The object that a line of a log in JSON is; None for any other line."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    if isinstance(found, dict) and any(isinstance(found.get(key), str) for key in MESSAGES):
+        return found
+    return None
+
+
+def words(found):
+    """What a record of record() says, with the error that it carries."""
+    message = next(found[key] for key in MESSAGES if isinstance(found.get(key), str))
+    traceback = found.get("exception")
+    error = (exception(traceback) if isinstance(traceback, str) else "") or found.get("error")
+    return "%s: %s" % (message, error) if isinstance(error, str) and error else message
+
+
+def last_words(errors, output):
+    """The one line of all that a container wrote that says best why it ended."""
+    told, printed = record(last_line(errors)), record(last_line(output))
+    if told:
+        return words(told)
+    if printed and str(printed.get("level")).lower() in BAD:
+        return words(printed)
+    lines = (errors + "\n" + output).splitlines()
+    # In a record, a traceback is one line.
+    plain = "\n".join(line for line in lines if record(line) is None)
+    if exception(plain):
+        return exception(plain)
+    return last_line(errors) or (words(printed) if printed else last_line(output))
 
 
 def engine_reason(error):
@@ -145,6 +184,9 @@ def problem(outcome, subject, volumes=(), memory="", setting=""):
     memory is the container's limit, setting the variable that it comes from.
     """
     if outcome.get("status") is None:
+        error = outcome.get("error") or ""
+        if error.startswith(TOO_SLOW):
+            return "%s: %s" % (subject, error)
         return never_ran(outcome, subject, volumes)
     status = outcome["status"]
     printed = "\n".join(filter(None, [outcome.get("output"), outcome.get("errors")]))
@@ -153,11 +195,7 @@ def problem(outcome, subject, volumes=(), memory="", setting=""):
         return other_processor(outcome, subject)
     if outcome.get("oom_killed") or status == SIGKILL:
         return killed(subject, memory, setting)
-    said = (
-        exception(printed)
-        or last_line(outcome.get("errors") or "")
-        or last_line(outcome.get("output") or "")
-    )
+    said = last_words(outcome.get("errors") or "", outcome.get("output") or "")
     if status == 0:
         what = "%s ended before it had answered" % subject
     elif status > 128:

@@ -52,7 +52,7 @@ def run(client, applier, stack, wanted, info, scrub):
         result["status"] = client.wait(container, timeout=wanted["wait_timeout"])["StatusCode"]
         result["oom_killed"] = bool(client.inspect_container(container)["State"].get("OOMKilled"))
     except connection.TimedOut:
-        result["error"] = "it was not done after %d s" % wanted["wait_timeout"]
+        result["error"] = outcomes.TOO_SLOW + "%d s" % wanted["wait_timeout"]
     except apply.ApplyError as error:
         result["error"] = scrub(str(error))
     except connection.ENGINE_ERRORS as error:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -149,6 +150,49 @@ def test_the_answer_is_what_is_behind_the_nonce(output: str, found: Any) -> None
 def test_without_a_nonce_it_is_the_last_line_that_is_an_object() -> None:
     assert answer({"output": '{"a": 1}\n{"a": 2}\nx\n'}) == {"a": 2}
     assert answer({"output": None}) is None
+
+
+MIGRATE = "the command migrate of the image example.com/bot"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "sentence"),
+    [
+        ({"status": 0, "output": '{"event": "the schema is up to date"}'}, ""),
+        (
+            {"status": 69, "output": '{"event": "waiting"}\n{"level": "critical", "event": "no database", "error": "refused"}\n'},
+            f"{MIGRATE} ended with status 69: no database: refused",
+        ),
+        (
+            {"status": 1, "output": json.dumps({"level": "critical", "event": "uncaught", "exception": TRACEBACK})},
+            f"{MIGRATE} ended with status 1: uncaught: RuntimeError: no settings",
+        ),
+        (
+            {"status": 1, "output": '{"level": "info", "event": "starting"}\n', "errors": TRACEBACK},
+            f"{MIGRATE} ended with status 1: RuntimeError: no settings",
+        ),
+        ({"status": 2, "errors": "DATABASE_URL_FILE is not set.\n"}, f"{MIGRATE} ended with status 2: DATABASE_URL_FILE is not set."),
+        ({"status": 137, "oom_killed": True}, f"{MIGRATE} was killed, for want of memory: its limit of 64m is not enough; raise bot_worker_memory"),
+        ({"error": "it was not done after 600 s"}, f"{MIGRATE}: it was not done after 600 s"),
+    ],
+)  # fmt: skip
+def test_a_failed_migration_is_one_sentence(outcome: dict[str, Any], sentence: str) -> None:
+    found = {"status": None, "image": "example.com/bot", "output": "", "errors": ""} | outcome
+    assert tasks.migration_problem(found, "64m", "bot_worker_memory") == sentence
+
+
+@pytest.mark.parametrize(
+    ("said", "changed"),
+    [
+        ("INFO  [alembic.runtime.migration] Running upgrade  -> 0001, x\n", True),
+        ('{"event": "the schema is up to date", "changed": true}\n', True),
+        ('{"event": "the schema is up to date", "changed": false}\n', False),
+        ("", False),
+    ],
+)
+def test_a_migration_says_whether_it_changed_anything(said: str, changed: bool) -> None:
+    for outcome in ({"output": said, "errors": ""}, {"output": "", "errors": said}):
+        assert tasks.migration_changed(outcome) is changed
 
 
 def test_what_is_wrong_with_a_token_is_said_once_and_with_an_image_for_each() -> None:
