@@ -325,8 +325,11 @@ results:
       type: str
 """
 
+import errno
+import hashlib
 import os
 import socket
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
@@ -338,6 +341,9 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
     volumes,
 )
 from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import Scrubber
+
+# As long as a run of ours may take for its containers.
+OTHERS_SECONDS = 1800
 
 KNOWN_ERRORS = (apply.ApplyError, description.DescriptionError)
 
@@ -370,6 +376,8 @@ class Run:
 
     def go(self):
         """Does what the options say; the result is in self.result."""
+        if not self.module.check_mode:
+            self.wait_for_others()
         given = self.options["containers"]
         names = [each["name"] for each in given]
         if len(set(names)) != len(names):
@@ -405,6 +413,27 @@ class Run:
             self.result["containers"] = {
                 name: row for name, row in after.items() if row["stack"] == self.stack
             }
+
+    def wait_for_others(self):
+        """Two runs on one stack would take each other's containers for what a broken-off run left."""
+        key = "%s %s" % (self.options["docker_host"], self.stack)
+        name = "\0aisha.bot_stack.containers." + hashlib.sha256(key.encode()).hexdigest()[:32]
+        deadline = time.monotonic() + OTHERS_SECONDS
+        # A name that needs no file, and is free as soon as its process ends, however that ends.
+        self.turn = socket.socket(socket.AF_UNIX)
+        while True:
+            try:
+                self.turn.bind(name)
+                return
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            if time.monotonic() > deadline:
+                raise apply.ApplyError(
+                    "%s: another run changes containers of the stack %s, for more than %d s. Nothing was changed."
+                    % (self.host, self.stack, OTHERS_SECONDS)
+                )
+            time.sleep(apply.LOOK_SECONDS)
 
     def note(self, name, why):
         """Counts a container as changed."""
@@ -450,19 +479,15 @@ class Run:
         ]
         for warning in self.applier.provide_images(fresh, self.info):
             self.module.warn("%s: %s." % (self.host, warning))
-        done = []
-        for verdict in verdicts:
+        for number, verdict in enumerate(verdicts):
             try:
                 self.applier.carry_out(verdict, rows)
             except apply.ApplyError as error:
-                rest = [each.name for each in verdicts if each.changes and each.name not in done][
-                    1:
-                ]
-                self.result["changed"] = bool(done) or verdict.changes
+                rest = [each.name for each in verdicts[number + 1 :] if each.changes]
+                self.result["changed"] = any(each.changes for each in verdicts[: number + 1])
                 raise apply.ApplyError(
                     "%s%s" % (error, "\nNot touched: %s." % ", ".join(rest) if rest else "")
                 ) from error
-            done.append(verdict.name)
         for name in surplus:
             self.applier.remove(name, rows[name]["stop_timeout"])
         for sentence in self.result["given"]:
@@ -470,6 +495,7 @@ class Run:
 
     def created(self, given, _names, rows):
         """What differs exists beside what runs, not started."""
+        predicted = dict(rows)
         for wanted, spec in self.wanted(given):
             verdict = plan.judge(wanted, spec, rows, self.info)
             mends = set(verdict.mends) - {"start", "unpause", "restart"}
@@ -477,7 +503,9 @@ class Run:
                 continue
             name = wanted["name"] + self.options["suffix"]
             self.note(wanted["name"], verdict.why)
-            self.show(rows, dict(rows, **plan.after(verdict, {})), [wanted["name"], name])
+            successor = plan.after(verdict, {})[wanted["name"]]
+            predicted[name] = dict(successor, state="created")
+            self.show(rows, predicted, set(predicted))
             if not self.module.check_mode:
                 for warning in self.applier.provide_images([wanted["image"]], self.info):
                     self.module.warn("%s: %s." % (self.host, warning))
@@ -518,9 +546,11 @@ class Run:
             if any(not self.there(mount["source"]) for mount in volumes.writable(wanted)):
                 # As it is created, a volume gets what the image has at its path.
                 self.applier.provide_images([wanted["image"]], self.info)
+                # Should this be broken off, nothing takes what is left for the one that it stands for.
+                alike = dict(wanted, role=description.TASK, restart_policy="no", publish=[])
                 name = wanted["name"] + "-volumes"
                 self.applier.remove(name, 0)
-                self.applier.create(wanted, spec, name)
+                self.applier.create(alike, spec, name)
                 self.applier.remove(name, 0)
             self.see_to_volumes(wanted)
 
