@@ -241,7 +241,8 @@ def provide_versions(module):
     for folder in module.params["folders"]:
         files = {file["name"]: to_bytes(file["content"]) for file in folder["files"]}
         digest = checksum(files, module.params["salt"])
-        parent = os.path.join(module.params["path"], folder["name"])
+        # As an engine tells the paths of mounts.
+        parent = os.path.normpath(os.path.join(module.params["path"], folder["name"]))
         path = os.path.join(parent, digest[:VERSION_LETTERS])
         result = provide_folder(module, path, folder["files"])
         total["folders"][folder["name"]] = {"path": path, "checksum": digest}

@@ -261,6 +261,7 @@ class Applier:
                 elif mend == "unpause":
                     self._client.unpause(name)
                 elif mend == "start":
+                    self._attach_anew(name, wanted)
                     self._see_to_volumes(wanted)
                 elif mend == "restart":
                     self._client.restart(name, timeout=wanted["stop_timeout"])
@@ -270,6 +271,15 @@ class Applier:
                 % (self._host, mend, name, connection.reason(error))
             ) from error
         self._started(name, verdict, start="start" in verdict.mends)
+
+    def _attach_anew(self, name, wanted):
+        """A stopped container does not start in a network that was removed and made again meanwhile."""
+        joined = self._client.inspect_container(name)["NetworkSettings"]["Networks"]
+        for network in wanted["networks"]:
+            known = (joined.get(network) or {}).get("NetworkID")
+            if known and known != self._client.inspect_network(network)["Id"]:
+                self._client.disconnect_container_from_network(name, network)
+                self._client.connect_container_to_network(name, network, **_endpoint(wanted))
 
     def restart(self, row, stop_timeout, wait_timeout):
         """Restarts one container and waits until it is well. ApplyError where it is not."""
