@@ -8,6 +8,7 @@ Each verdict (plan.py) is carried out in turn; the first failure ends the list, 
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
@@ -190,11 +191,9 @@ class Applier:
         self._client.stop(name, timeout=stop_timeout)
 
     def _quiet(self, name, stop_timeout):
-        try:
+        # The failure that led here is the one to tell.
+        with contextlib.suppress(*connection.ENGINE_ERRORS):
             self._stop(name, stop_timeout)
-        except connection.ENGINE_ERRORS:
-            # The failure that led here is the one to tell.
-            pass
 
     def _take_back(self, verdict, former, successor):
         """Puts the former one back after a failed swap; says how that went."""

@@ -93,4 +93,5 @@ class Host:
         for volume in self.engine.volumes.list(filters={"name": STACK}):
             volume.remove(force=True)
         for network in self.engine.networks.list(names=[STACK]):
-            network.remove()
+            if network.name.startswith(STACK):
+                network.remove()
