@@ -21,6 +21,7 @@ description:
     until the new one is healthy or, without a health check, has run for 5 seconds without a restart. Else the old one comes back.
   - A container that is as described is left alone. It carries a hash of its description; state, limits, restart policy and networks are compared as well.
   - A container with one of the names that does not belong to the stack is refused before anything changes.
+  - Two runs on one stack of a host go one after the other; when a run was broken off, the next one puts right what it left.
   - On engines of API 1.44 or newer (Docker Engine 25) a health check runs each second while a container starts, and then every 15 s.
 author: The aisha.bot_stack team (@aisha)
 options:
@@ -378,6 +379,10 @@ class Run:
         """Does what the options say; the result is in self.result."""
         if not self.module.check_mode:
             self.wait_for_others()
+        if not self.stack:
+            raise description.DescriptionError(
+                "stack_name is empty, and every container that has no label would be one of the stack. Set it."
+            )
         given = self.options["containers"]
         names = [each["name"] for each in given]
         if len(set(names)) != len(names):

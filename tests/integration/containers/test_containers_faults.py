@@ -429,3 +429,13 @@ def test_a_network_that_was_made_anew_is_joined_again(host: Host) -> None:
     carry_out(host, wanted)
     assert_one_is_well(host, wanted)
     assert A in host.inspect()["NetworkSettings"]["Networks"][STACK]["Aliases"]
+
+
+def test_a_stack_without_a_name_has_no_containers(host: Host) -> None:
+    """Or every container without our label would be one of it."""
+    foreign = host.engine.containers.create(host.image, ["true"], name=A)
+    for state in ("present", "absent"):
+        assert (
+            "stack_name is empty" in host.bad(host.describe(A), stack_name="", state=state)["msg"]
+        )
+    assert host.inspect(A)["Id"] == foreign.id

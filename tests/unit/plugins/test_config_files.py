@@ -142,3 +142,18 @@ def test_what_is_in_use_is_known_however_the_path_is_written(folder: Path) -> No
     kept = run(folder, {}, folders=other, path=written, keep=[used])
     assert kept["removed"] == []
     assert Path(used).is_dir()
+
+
+def test_secrets_of_one_that_is_no_longer_wanted_go_when_nothing_has_them_mounted(
+    folder: Path,
+) -> None:
+    versions(folder, "1")
+    (old,) = (folder / "b").iterdir()
+    only = [{"name": "a", "files": [{"name": "url", "content": "1a"}]}]
+    assert not run(folder, {}, folders=only)["changed"]
+    assert not run(folder, {}, folders=only, keep=[str(old)])["changed"]
+    assert run(folder, {}, folders=only, keep=[], check=True)["removed"] == [f"b/{old.name}"]
+    assert old.is_dir()
+    assert run(folder, {}, folders=only, keep=[])["removed"] == [f"b/{old.name}"]
+    assert not old.exists()
+    assert not run(folder, {}, folders=only, keep=[])["changed"]
