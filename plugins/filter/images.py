@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import re
 
-TASKS = ("preflight", "migrate", "mend")
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import description
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine.host_facts import LABEL
+
 FINISHED = ("exited", "dead", "created")
 # The current release, and the one that a rollback goes to.
 RELEASES = 2
@@ -74,16 +76,21 @@ def old_images(images, containers, prefix, keep, needed=()):
     return old
 
 
-def finished_tasks(containers, bot_name):
-    """Names of the containers that did one thing for the bot and have ended, or never began."""
-    names = ["%s-%s" % (bot_name, task) for task in TASKS]
+def finished_tasks(containers, stack_name):
+    """Names of the stack's containers that did one thing and have ended, or never began."""
     return [
-        name
+        name.lstrip("/")
         for row in containers
-        if row["State"] in FINISHED
-        for name in [each.lstrip("/") for each in row.get("Names") or []]
-        if name in names
+        if row["State"] in FINISHED and _is_task(row.get("Labels") or {}, stack_name)
+        for name in row.get("Names") or []
     ]
+
+
+def _is_task(labels, stack_name):
+    return (labels.get(LABEL + "name"), labels.get(LABEL + "role")) == (
+        stack_name,
+        description.TASK,
+    )
 
 
 class FilterModule:

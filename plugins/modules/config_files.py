@@ -235,32 +235,36 @@ def provide_folder(module, path, given):
     }
 
 
+def unused(path, used):
+    """Paths of the versions that are not used, in all folders, and of files that belong to no folder."""
+    path = os.path.normpath(path)
+    found = [os.path.join(path, name) for name in files_in(path)]
+    for entry in os.scandir(path) if os.path.isdir(path) else ():
+        if entry.is_dir(follow_symlinks=False):
+            found += [os.path.join(entry.path, name) for name in os.listdir(entry.path)]
+    return set(found) - set(used)
+
+
 def provide_versions(module):
     """Brings each folder's wanted version into being, beside those that are in use."""
     total = {"changed": False, "written": [], "removed": [], "folders": {}}
     for folder in module.params["folders"]:
         files = {file["name"]: to_bytes(file["content"]) for file in folder["files"]}
         digest = checksum(files, module.params["salt"])
-        parent = os.path.join(module.params["path"], folder["name"])
+        # As an engine tells the paths of mounts.
+        parent = os.path.normpath(os.path.join(module.params["path"], folder["name"]))
         path = os.path.join(parent, digest[:VERSION_LETTERS])
         result = provide_folder(module, path, folder["files"])
         total["folders"][folder["name"]] = {"path": path, "checksum": digest}
         total["written"] += [folder["name"] + "/" + name for name in result["written"]]
         total["changed"] = total["changed"] or result["changed"]
-        if module.params["keep"] is not None and os.path.isdir(parent):
-            for version in sorted(set(os.listdir(parent)) - {os.path.basename(path)}):
-                old = os.path.join(parent, version)
-                if old not in module.params["keep"]:
-                    total["removed"].append(folder["name"] + "/" + version)
-                    total["changed"] = True
-                    if not module.check_mode:
-                        discard(old)
     if module.params["keep"] is not None:
-        for name in files_in(module.params["path"]):
-            total["removed"].append(name)
+        wanted = {each["path"] for each in total["folders"].values()}
+        for old in sorted(unused(module.params["path"], wanted | set(module.params["keep"]))):
+            total["removed"].append(os.path.relpath(old, module.params["path"]))
             total["changed"] = True
             if not module.check_mode:
-                discard(os.path.join(module.params["path"], name))
+                discard(old)
     digests = [each["checksum"] for _name, each in sorted(total["folders"].items())]
     return dict(
         total,

@@ -21,6 +21,7 @@ description:
     until the new one is healthy or, without a health check, has run for 5 seconds without a restart. Else the old one comes back.
   - A container that is as described is left alone. It carries a hash of its description; state, limits, restart policy and networks are compared as well.
   - A container with one of the names that does not belong to the stack is refused before anything changes.
+  - Two runs on one stack of a host go one after the other; when a run was broken off, the next one puts right what it left.
   - On engines of API 1.44 or newer (Docker Engine 25) a health check runs each second while a container starts, and then every 15 s.
 author: The aisha.bot_stack team (@aisha)
 options:
@@ -325,8 +326,11 @@ results:
       type: str
 """
 
+import errno
+import hashlib
 import os
 import socket
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
@@ -338,6 +342,9 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
     volumes,
 )
 from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import Scrubber
+
+# As long as a run of ours may take for its containers.
+OTHERS_SECONDS = 1800
 
 KNOWN_ERRORS = (apply.ApplyError, description.DescriptionError)
 
@@ -370,6 +377,12 @@ class Run:
 
     def go(self):
         """Does what the options say; the result is in self.result."""
+        if not self.module.check_mode:
+            self.wait_for_others()
+        if not self.stack:
+            raise description.DescriptionError(
+                "stack_name is empty, and every container that has no label would be one of the stack. Set it."
+            )
         given = self.options["containers"]
         names = [each["name"] for each in given]
         if len(set(names)) != len(names):
@@ -405,6 +418,27 @@ class Run:
             self.result["containers"] = {
                 name: row for name, row in after.items() if row["stack"] == self.stack
             }
+
+    def wait_for_others(self):
+        """Two runs on one stack would take each other's containers for what a broken-off run left."""
+        key = "%s %s" % (self.options["docker_host"], self.stack)
+        name = "\0aisha.bot_stack.containers." + hashlib.sha256(key.encode()).hexdigest()[:32]
+        deadline = time.monotonic() + OTHERS_SECONDS
+        # A name that needs no file, and is free as soon as its process ends, however that ends.
+        self.turn = socket.socket(socket.AF_UNIX)
+        while True:
+            try:
+                self.turn.bind(name)
+                return
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            if time.monotonic() > deadline:
+                raise apply.ApplyError(
+                    "%s: another run changes containers of the stack %s, for more than %d s. Nothing was changed."
+                    % (self.host, self.stack, OTHERS_SECONDS)
+                )
+            time.sleep(apply.LOOK_SECONDS)
 
     def note(self, name, why):
         """Counts a container as changed."""
@@ -450,19 +484,15 @@ class Run:
         ]
         for warning in self.applier.provide_images(fresh, self.info):
             self.module.warn("%s: %s." % (self.host, warning))
-        done = []
-        for verdict in verdicts:
+        for number, verdict in enumerate(verdicts):
             try:
                 self.applier.carry_out(verdict, rows)
             except apply.ApplyError as error:
-                rest = [each.name for each in verdicts if each.changes and each.name not in done][
-                    1:
-                ]
-                self.result["changed"] = bool(done) or verdict.changes
+                rest = [each.name for each in verdicts[number + 1 :] if each.changes]
+                self.result["changed"] = any(each.changes for each in verdicts[: number + 1])
                 raise apply.ApplyError(
                     "%s%s" % (error, "\nNot touched: %s." % ", ".join(rest) if rest else "")
                 ) from error
-            done.append(verdict.name)
         for name in surplus:
             self.applier.remove(name, rows[name]["stop_timeout"])
         for sentence in self.result["given"]:
@@ -470,6 +500,7 @@ class Run:
 
     def created(self, given, _names, rows):
         """What differs exists beside what runs, not started."""
+        predicted = dict(rows)
         for wanted, spec in self.wanted(given):
             verdict = plan.judge(wanted, spec, rows, self.info)
             mends = set(verdict.mends) - {"start", "unpause", "restart"}
@@ -477,7 +508,9 @@ class Run:
                 continue
             name = wanted["name"] + self.options["suffix"]
             self.note(wanted["name"], verdict.why)
-            self.show(rows, dict(rows, **plan.after(verdict, {})), [wanted["name"], name])
+            successor = plan.after(verdict, {})[wanted["name"]]
+            predicted[name] = dict(successor, state="created")
+            self.show(rows, predicted, set(predicted))
             if not self.module.check_mode:
                 for warning in self.applier.provide_images([wanted["image"]], self.info):
                     self.module.warn("%s: %s." % (self.host, warning))
@@ -518,9 +551,11 @@ class Run:
             if any(not self.there(mount["source"]) for mount in volumes.writable(wanted)):
                 # As it is created, a volume gets what the image has at its path.
                 self.applier.provide_images([wanted["image"]], self.info)
+                # Should this be broken off, nothing takes what is left for the one that it stands for.
+                alike = dict(wanted, role=description.TASK, restart_policy="no", publish=[])
                 name = wanted["name"] + "-volumes"
                 self.applier.remove(name, 0)
-                self.applier.create(wanted, spec, name)
+                self.applier.create(alike, spec, name)
                 self.applier.remove(name, 0)
             self.see_to_volumes(wanted)
 

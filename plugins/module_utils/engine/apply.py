@@ -8,9 +8,14 @@ Each verdict (plan.py) is carried out in turn; the first failure ends the list, 
 
 from __future__ import annotations
 
+import contextlib
 import time
 
-from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection, description
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
+    connection,
+    description,
+    plan,
+)
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import outcome as outcomes
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine.host_facts import describe
 
@@ -91,8 +96,7 @@ class Applier:
         for leftover in verdict.leftovers:
             self.remove(leftover, verdict.wanted["stop_timeout"])
         if verdict.put_back:
-            self._put_back(verdict, rows)
-            rows = dict(rows, **{verdict.name: rows[verdict.name + description.PREVIOUS]})
+            rows = dict(rows, **{verdict.name: self._put_back(verdict, rows)})
         if verdict.action == "create":
             self._replace(verdict, rows.get(verdict.name), swap="create")
         elif verdict.action == "swap":
@@ -101,11 +105,12 @@ class Applier:
             self._mend(verdict, rows[verdict.name])
         elif verdict.put_back:
             self._started(verdict.name, verdict)
-        elif verdict.wanted["wait"] and rows[verdict.name]["health"] == "starting":
+        elif verdict.wanted["wait"] and plan.unsure(rows[verdict.name]):
             self._started(verdict.name, verdict, start=False)
 
     def create(self, wanted, spec, name):
         """Creates a container, not started, in all its networks; returns its ID."""
+        created = None
         try:
             body = description.creation(wanted, self._stack, spec, self._api_version)
             created = self._client.create_container_from_config(body, name)
@@ -114,7 +119,9 @@ class Applier:
                     created["Id"], network, **_endpoint(wanted)
                 )
         except connection.ENGINE_ERRORS as error:
-            self.remove(name, 0)
+            # Where it was not created, another one may have the name.
+            if created is not None:
+                self.remove(created["Id"], 0)
             raise ApplyError(
                 "%s: the engine does not create container %s: %s"
                 % (self._host, wanted["name"], connection.reason(error))
@@ -141,28 +148,31 @@ class Applier:
         try:
             self._see_to_volumes(wanted)
             if swap == "start_first":
+                # While it is aside, the engine must not start it again.
+                self._policy(successor, "no")
                 self._started(successor, verdict)
-        except ApplyError as error:
+        except (ApplyError, *connection.ENGINE_ERRORS) as error:
             self.remove(successor, wanted["stop_timeout"])
-            raise ApplyError("%s\nThe former one was not touched." % error) from error
-        self._aside(name, wanted["stop_timeout"])
+            raise ApplyError(
+                "%s\nThe former one was not touched." % connection.reason(error)
+            ) from error
         try:
+            self._aside(name, wanted["stop_timeout"])
             self._client.rename(successor, name)
-            if swap != "start_first":
+            if swap == "start_first":
+                self._policy(name, wanted["restart_policy"])
+            else:
                 self._started(name, verdict)
         except (ApplyError, *connection.ENGINE_ERRORS) as error:
             raise ApplyError(
-                "%s\n%s" % (error, self._take_back(verdict, former, successor))
+                "%s\n%s" % (connection.reason(error), self._take_back(verdict, former, successor))
             ) from error
         self.remove(name + description.PREVIOUS, 0)
 
     def _aside(self, name, stop_timeout):
         """Stops the one that runs and gives it a name under which nothing starts it again."""
         try:
-            self._client.update_container(name, restart_policy={"Name": "no"})
-            if self._client.inspect_container(name)["State"].get("Paused"):
-                self._client.unpause(name)
-            self._client.stop(name, timeout=stop_timeout)
+            self._stop(name, stop_timeout)
             self._client.rename(name, name + description.PREVIOUS)
         except connection.ENGINE_ERRORS as error:
             raise ApplyError(
@@ -170,22 +180,31 @@ class Applier:
                 % (self._host, name, connection.reason(error))
             ) from error
 
+    def _policy(self, name, policy):
+        self._client.update_container(name, restart_policy={"Name": policy})
+
+    def _stop(self, name, stop_timeout):
+        """By its own signal, which a paused one does not get; the engine does not start it again."""
+        self._policy(name, "no")
+        if self._client.inspect_container(name)["State"].get("Paused"):
+            self._client.unpause(name)
+        self._client.stop(name, timeout=stop_timeout)
+
     def _quiet(self, name, stop_timeout):
-        try:
-            self._client.update_container(name, restart_policy={"Name": "no"})
-            self._client.stop(name, timeout=stop_timeout)
-        except connection.ENGINE_ERRORS:
-            # The failure that led here is the one to tell.
-            pass
+        # The failure that led here is the one to tell.
+        with contextlib.suppress(*connection.ENGINE_ERRORS):
+            self._stop(name, stop_timeout)
 
     def _take_back(self, verdict, former, successor):
         """Puts the former one back after a failed swap; says how that went."""
         name = verdict.name
         try:
-            self.remove(successor, 0)
-            self.remove(name, verdict.wanted["stop_timeout"])
-            self._rename_back(name, former["restart_policy"])
-            if former["state"] not in ("running", "restarting", "paused"):
+            self.remove(successor, verdict.wanted["stop_timeout"])
+            if self._id(name) != former["id"]:
+                self.remove(name, verdict.wanted["stop_timeout"])
+                self._client.rename(former["id"], name)
+            self._policy(name, plan.policy(former))
+            if not plan.ran(former):
                 return "The former one (%s) was put back; it did not run before." % former["image"]
             self._client.start(name)
             self._wait(name, verdict.wanted, bool(former["health"]))
@@ -200,11 +219,23 @@ class Applier:
         former = rows[verdict.name + description.PREVIOUS]
         if verdict.name in rows:
             self.remove(verdict.name, verdict.wanted["stop_timeout"])
-        self._rename_back(verdict.name, former["declared_policy"])
+        try:
+            self._client.rename(former["id"], verdict.name)
+            self._policy(verdict.name, former["declared_policy"])
+        except connection.ENGINE_ERRORS as error:
+            raise ApplyError(
+                "%s: the engine does not put container %s back: %s"
+                % (self._host, verdict.name, connection.reason(error))
+            ) from error
+        # It ran until that run stopped it.
+        return dict(former, state="running", restart_policy=former["declared_policy"])
 
-    def _rename_back(self, name, policy):
-        self._client.rename(name + description.PREVIOUS, name)
-        self._client.update_container(name, restart_policy={"Name": policy})
+    def _id(self, name):
+        """The ID of the container with this name, or nothing."""
+        try:
+            return self._client.inspect_container(name)["Id"]
+        except connection.NotFound:
+            return ""
 
     def _mend(self, verdict, current):
         wanted, name = verdict.wanted, verdict.name
@@ -228,6 +259,9 @@ class Applier:
                             )
                 elif mend == "unpause":
                     self._client.unpause(name)
+                elif mend == "start":
+                    self._attach_anew(name, wanted)
+                    self._see_to_volumes(wanted)
                 elif mend == "restart":
                     self._client.restart(name, timeout=wanted["stop_timeout"])
         except connection.ENGINE_ERRORS as error:
@@ -236,6 +270,15 @@ class Applier:
                 % (self._host, mend, name, connection.reason(error))
             ) from error
         self._started(name, verdict, start="start" in verdict.mends)
+
+    def _attach_anew(self, name, wanted):
+        """A stopped container does not start in a network that was removed and made again meanwhile."""
+        joined = self._client.inspect_container(name)["NetworkSettings"]["Networks"]
+        for network in wanted["networks"]:
+            known = (joined.get(network) or {}).get("NetworkID")
+            if known and known != self._client.inspect_network(network)["Id"]:
+                self._client.disconnect_container_from_network(name, network)
+                self._client.connect_container_to_network(name, network, **_endpoint(wanted))
 
     def restart(self, row, stop_timeout, wait_timeout):
         """Restarts one container and waits until it is well. ApplyError where it is not."""
@@ -256,10 +299,12 @@ class Applier:
     def remove(self, name, stop_timeout):
         """Removes a container, stopped by its own signal first; one that is gone is no error."""
         try:
-            state = self._client.inspect_container(name)["State"]
-            if state["Status"] in ("running", "restarting"):
-                self._client.update_container(name, restart_policy={"Name": "no"})
-                self._client.stop(name, timeout=stop_timeout)
+            row = describe(self._client.inspect_container(name))
+            problems = plan.foreign([row["name"]], {row["name"]: row}, self._stack)
+            if problems:
+                raise ApplyError("%s: %s." % (self._host, problems[0]))
+            if row["state"] in plan.RUNS:
+                self._stop(name, stop_timeout)
             # v: volumes that have no name of their own, and nobody else.
             self._client.remove_container(name, v=True, force=True)
         except connection.NotFound:
@@ -326,7 +371,9 @@ class Applier:
             found = self._client.inspect_container(name)
             checks = (found["State"].get("Health") or {}).get("Log") or []
             if checks and checks[-1]["Output"].strip():
-                said.append("Its health check says: %s" % checks[-1]["Output"].strip()[-500:])
+                # Half a secret would not be known as one.
+                whole = self._scrub(checks[-1]["Output"].strip())
+                said.append("Its health check says: %s" % whole[-500:])
             log = self._client.logs(name, tail=LOG_LINES).decode("utf-8", "replace").strip()
             said.append("Its last log lines:\n%s" % (log or "(none)"))
         except connection.ENGINE_ERRORS as failure:

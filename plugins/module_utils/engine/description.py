@@ -23,7 +23,7 @@ ASIDE = re.compile(r"(\.next|\.previous|\.disabled-[0-9a-f]{12})$")
 TASK = "task"
 
 PINNED = re.compile(r"(^|@)sha256:[0-9a-f]{64}$")
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+$")
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
 # From this version of its API on, an engine knows an interval for the time of the start.
 START_INTERVAL_API = (1, 44)
 # Every check starts a process in the container: often while it starts, so that nobody waits for the next one, then seldom.

@@ -15,6 +15,21 @@ LIMITS = {"memory": "MemoryLimit", "cpu_shares": "CPUShares", "pids_limit": "Pid
 RUNS = ("running", "restarting", "paused")
 
 
+def policy(row):
+    """The restart policy that a container has by right; a run that was broken off while it stopped it has left "no"."""
+    return row["declared_policy"] if row["restart_policy"] == "no" else row["restart_policy"]
+
+
+def ran(row):
+    """Whether a container ran before anybody of us stopped it."""
+    return row["state"] in RUNS or row["restart_policy"] != policy(row)
+
+
+def unsure(row):
+    """Whether one that runs may not be well: it is still starting or, without a health check, has crashed before."""
+    return row["health"] == "starting" or (not row["health"] and row["restarts"] > 0)
+
+
 class Verdict:
     """What becomes of one container.
 
@@ -67,7 +82,7 @@ def judge(wanted, spec, rows, info):
     former = wanted["name"] + description.PREVIOUS
     if former in rows:
         # A run was broken off between the two. The new one is proven only by its health.
-        if current is not None and current["spec"] == spec and _is_well(wanted, current):
+        if current is not None and current["spec"] == spec and _is_proven(wanted, current):
             verdict.leftovers.append(former)
         else:
             verdict.put_back = True
@@ -116,10 +131,9 @@ def _mend(verdict, wanted, current, info):
         verdict.action = "mend"
 
 
-def _is_well(wanted, current):
-    return current["state"] == "running" and (
-        not wanted["wait"] or current["health"] in ("", "healthy")
-    )
+def _is_proven(wanted, current):
+    # One that has no health check and crashes is running most of the time, too.
+    return current["state"] == "running" and (not wanted["wait"] or current["health"] == "healthy")
 
 
 def can_limit(key, info):
@@ -185,6 +199,6 @@ def after(verdict, rows):
             "memory": wanted["memory"],
             "cpu_shares": wanted["cpu_shares"],
             "restart_policy": wanted["restart_policy"],
-            "addresses": dict.fromkeys(wanted["networks"], ""),
+            "addresses": dict.fromkeys(wanted["networks"] or ["none"], ""),
         }
     return changed

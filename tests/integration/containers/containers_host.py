@@ -11,7 +11,8 @@ from typing import Any
 import docker
 
 MODULE = "ansible_collections.aisha.bot_stack.plugins.modules.containers"
-STACK = "containers-test"
+# Of each process its own, so that several can run at once.
+STACK = os.environ.get("CONTAINERS_STACK", "containers-test")
 USER = "10001:10001"
 # A check that is healthy as soon as the file is there.
 HEALTH = {"test": ["CMD", "test", "-e", "/tmp/well"], "interval": "1s", "retries": 2}  # noqa: S108
@@ -31,18 +32,32 @@ class Host:
 
     def call(self, *containers: dict[str, Any], check: bool = False, **options: Any) -> Any:
         """The module's result, with "failed" where it failed."""
+        return self.end(self.begin(*containers, check=check, **options))
+
+    def begin(
+        self, *containers: dict[str, Any], check: bool = False, **options: Any
+    ) -> subprocess.Popen[str]:
+        """The module at work; end() gives its result."""
         arguments = {
             "stack_name": STACK, "containers": list(containers), "_ansible_check_mode": check,
             "_ansible_diff": True, **options,
         }  # fmt: skip
-        run = subprocess.run(
+        run = subprocess.Popen(
             [sys.executable, "-m", MODULE],
-            input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-            capture_output=True, text=True, check=False, timeout=300,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "NO_COLOR": "1"},
         )  # fmt: skip
-        assert run.stdout, run.stderr
-        return json.loads(run.stdout)
+        assert run.stdin
+        run.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
+        run.stdin.close()
+        run.stdin = None
+        return run
+
+    @staticmethod
+    def end(run: subprocess.Popen[str]) -> Any:
+        output, errors = run.communicate(timeout=300)
+        assert output, errors
+        return json.loads(output)
 
     def good(self, *containers: dict[str, Any], **options: Any) -> Any:
         """The result of a call that must succeed."""
@@ -56,14 +71,14 @@ class Host:
         assert result.get("failed"), result
         return result
 
-    def describe(self, name: str = "containers-test-a", **more: Any) -> dict[str, Any]:
+    def describe(self, name: str = f"{STACK}-a", **more: Any) -> dict[str, Any]:
         """A description that is well by default."""
         return {
             "name": name, "role": "worker", "image": self.image, "user": USER, "command": WELL,
             "healthcheck": HEALTH, "stop_timeout": 2, "memory": "32m", "wait_timeout": 8, **more,
         }  # fmt: skip
 
-    def inspect(self, name: str = "containers-test-a") -> Any:
+    def inspect(self, name: str = f"{STACK}-a") -> Any:
         return self.engine.api.inspect_container(name)
 
     def names(self) -> list[str]:
@@ -78,4 +93,5 @@ class Host:
         for volume in self.engine.volumes.list(filters={"name": STACK}):
             volume.remove(force=True)
         for network in self.engine.networks.list(names=[STACK]):
-            network.remove()
+            if network.name.startswith(STACK):
+                network.remove()

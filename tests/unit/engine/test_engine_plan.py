@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import description, plan
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
+    description,
+    plan,
+    tasks,
+)
 
 DIGEST = "sha256:" + "0" * 64
 ABLE = {"MemoryLimit": True, "CPUShares": True, "PidsLimit": True}
@@ -61,6 +65,8 @@ def test_verdicts(rows: dict[str, Any], action: str, mends: list[str]) -> None:
     [
         ({"app": row(), "app.next": row(state="created")}, "keep", ["app.next"], False),
         ({"app": row(), "app.previous": row(state="exited")}, "keep", ["app.previous"], False),
+        # Running is no proof.
+        ({"app": row(health=""), "app.previous": row(spec="old")}, "swap", [], True),
         ({"app": row(health="starting"), "app.previous": row(spec="old")}, "swap", [], True),
         ({"app.previous": row(state="exited", spec="old")}, "swap", [], True),
         ({"app.previous": row(state="exited"), "app.next": row()}, "mend", ["app.next"], True),
@@ -72,6 +78,31 @@ def test_what_a_broken_off_run_left(
     verdict = plan.judge(WANTED, SPEC, rows, ABLE)
     assert (verdict.action, verdict.leftovers, verdict.put_back) == (action, leftovers, put_back)
     assert verdict.changes
+
+
+@pytest.mark.parametrize(
+    ("found", "ran", "policy"),
+    [
+        ({}, True, "always"),
+        ({"state": "paused"}, True, "always"),
+        ({"state": "exited"}, False, "always"),
+        ({"state": "exited", "restart_policy": "unless-stopped"}, False, "unless-stopped"),
+        # As a run leaves it that was broken off while it stopped it.
+        ({"state": "exited", "restart_policy": "no"}, True, "always"),
+        ({"state": "exited", "restart_policy": "no", "declared_policy": "no"}, False, "no"),
+    ],
+)
+def test_how_the_former_one_ran(found: dict[str, Any], ran: bool, policy: str) -> None:
+    former = row(**{"declared_policy": "always", **found})
+    assert (plan.ran(former), plan.policy(former)) == (ran, policy)
+
+
+@pytest.mark.parametrize(
+    ("health", "restarts", "unsure"),
+    [("starting", 0, True), ("", 1, True), ("", 0, False), ("healthy", 9, False)],
+)
+def test_who_is_looked_at_again(health: str, restarts: int, unsure: bool) -> None:
+    assert plan.unsure(row(health=health, restarts=restarts)) is unsure
 
 
 def test_what_the_kernel_cannot_limit_is_not_compared_and_said() -> None:
@@ -185,3 +216,47 @@ def test_a_port_of_an_ipv6_address() -> None:
     assert bindings == {
         "8080/tcp": [{"HostIp": "::1", "HostPort": "80"}, {"HostIp": "127.0.0.1", "HostPort": "80"}]
     }
+
+
+def test_all_that_the_engine_is_told() -> None:
+    """Whole, so that nothing of the hardening gets lost."""
+    given = {
+        **GIVEN, "networks": ["n", "m"], "stop_signal": "SIGINT", "stop_timeout": 7,
+        "shm_size": "1m", "command": ["c"], "entrypoint": ["e"], "env": {"B": 1, "A": True},
+        "labels": {"l": 1},
+        "mounts": [{"type": "volume", "source": "v", "target": "/v", "read_only": True}],
+        "cap_add": ["CHOWN"], "config_hash": "h",
+    }  # fmt: skip
+    body = description.creation(description.normalised(given), "aisha", "s", (1, 41))
+    assert body == {
+        "Image": DIGEST, "User": "1:1", "Env": ["A=true", "B=1"], "Cmd": ["c"], "Entrypoint": ["e"],
+        "StopSignal": "SIGINT", "StopTimeout": 7, "ExposedPorts": {},
+        "Labels": {
+            "l": "1", "aisha.bot_stack.name": "aisha", "aisha.bot_stack.role": "worker",
+            "aisha.bot_stack.config": "h", "aisha.bot_stack.spec": "s",
+            "aisha.bot_stack.restart_policy": "always",
+        },
+        "NetworkingConfig": {"EndpointsConfig": {"n": {"Aliases": ["app"]}}},
+        "HostConfig": {
+            "CapDrop": ["ALL"], "CapAdd": ["CHOWN"], "SecurityOpt": ["no-new-privileges:true"],
+            "ReadonlyRootfs": True, "Memory": 256 << 20, "MemorySwap": 256 << 20,
+            "CpuShares": 1024, "PidsLimit": 256, "ShmSize": 1 << 20, "NetworkMode": "n",
+            "Tmpfs": {"/tmp": "size=64m,mode=1777", "/run": "size=16m,mode=1777"},  # noqa: S108
+            "RestartPolicy": {"Name": "always"}, "PortBindings": {},
+            "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
+            "Mounts": [{"Type": "volume", "Source": "v", "Target": "/v", "ReadOnly": True}],
+        },
+    }  # fmt: skip
+
+
+def test_one_that_ends_is_never_restarted_and_publishes_nothing() -> None:
+    wanted = tasks.task({**GIVEN, "publish": ["127.0.0.1:80:80"], "restart_policy": "always"})
+    assert (wanted["role"], wanted["restart_policy"], wanted["publish"]) == ("task", "no", [])
+    assert wanted["wait_timeout"] == 600
+
+
+def test_what_runs_and_is_taken_for_the_same_is_shown_the_same() -> None:
+    wanted = description.normalised({**GIVEN, "networks": []})
+    verdict = plan.judge(wanted, SPEC, {"app": row(memory=1, addresses={"none": ""})}, ABLE)
+    done = row(addresses={"none": ""})
+    assert plan.lines(plan.after(verdict, {}), ["app"]) == plan.lines({"app": done}, ["app"])

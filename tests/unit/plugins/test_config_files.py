@@ -15,7 +15,7 @@ import pytest
 SECRET = "not-to-be-seen-7f3a"
 
 
-def run(path: Path, files: dict[str, str], check: bool = False, **more: Any) -> dict[str, Any]:
+def run(path: Path, files: dict[str, str], /, check: bool = False, **more: Any) -> dict[str, Any]:
     arguments = {
         "path": str(path),
         "group": os.getgid(),
@@ -130,3 +130,30 @@ def test_versions_leave_what_is_in_use_alone_until_told_otherwise(folder: Path) 
     assert versions(folder, "2", keep=[])["changed"]
     assert not paths[0].exists()
     assert not versions(folder, "2", keep=[])["changed"]
+
+
+def test_what_is_in_use_is_known_however_the_path_is_written(folder: Path) -> None:
+    """An engine tells the paths of mounts without the slashes that are too many."""
+    written = f"{folder}//x/"
+    made = run(folder, {}, folders=[{"name": "a", "files": []}], path=written)
+    used = made["folders"]["a"]["path"]
+    assert used == os.path.normpath(used)
+    other = [{"name": "a", "files": [{"name": "f", "content": "2"}]}]
+    kept = run(folder, {}, folders=other, path=written, keep=[used])
+    assert kept["removed"] == []
+    assert Path(used).is_dir()
+
+
+def test_secrets_of_one_that_is_no_longer_wanted_go_when_nothing_has_them_mounted(
+    folder: Path,
+) -> None:
+    versions(folder, "1")
+    (old,) = (folder / "b").iterdir()
+    only = [{"name": "a", "files": [{"name": "url", "content": "1a"}]}]
+    assert not run(folder, {}, folders=only)["changed"]
+    assert not run(folder, {}, folders=only, keep=[str(old)])["changed"]
+    assert run(folder, {}, folders=only, keep=[], check=True)["removed"] == [f"b/{old.name}"]
+    assert old.is_dir()
+    assert run(folder, {}, folders=only, keep=[])["removed"] == [f"b/{old.name}"]
+    assert not old.exists()
+    assert not run(folder, {}, folders=only, keep=[])["changed"]

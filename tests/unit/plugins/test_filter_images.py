@@ -136,13 +136,17 @@ def test_which_releases_a_rollback_needs(records: str, expected: list[str]) -> N
 
 
 def test_which_containers_have_finished() -> None:
+    def row(name: str, state: str, stack: str = "aisha", role: str = "task") -> dict[str, Any]:
+        labels = {"aisha.bot_stack.name": stack, "aisha.bot_stack.role": role}
+        return {"Names": [f"/{name}"], "State": state, "Labels": labels}
+
     rows = [
-        {"Names": ["/aisha-migrate"], "State": "exited"},
-        {"Names": ["/aisha-mend"], "State": "created"},
-        {"Names": ["/aisha-preflight"], "State": "running"},
-        {"Names": ["/aisha-primary"], "State": "exited"},
-        {"Names": ["/other-migrate"], "State": "exited"},
-        {"Names": ["/aisha-migrate-2"], "State": "exited"},
-        {"Names": None, "State": "dead"},
+        row("aisha-migrate", "exited"),
+        row("aisha-postgres-volumes", "created"),
+        row("aisha-backup", "running"),
+        row("aisha-primary", "exited", role="primary"),
+        row("other-migrate", "exited", stack="other"),
+        {"Names": ["/aisha-mend"], "State": "exited", "Labels": None},
+        {**row("", "dead"), "Names": None},
     ]
-    assert finished_tasks(rows, "aisha") == ["aisha-migrate", "aisha-mend"]
+    assert finished_tasks(rows, "aisha") == ["aisha-migrate", "aisha-postgres-volumes"]
