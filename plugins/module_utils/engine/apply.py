@@ -334,34 +334,29 @@ class Applier:
         """Until it is healthy or, without a health check, has run for some seconds. NotWell where it is not."""
         deadline = time.monotonic() + wanted["wait_timeout"]
         before = self._client.inspect_container(name)
-        first, since = before["RestartCount"], None
+        first, since, ended, fell = before["RestartCount"], None, None, None
         while True:
             found = self._client.inspect_container(name)
             state, restarts = found["State"], found["RestartCount"] - first
+            health = (state.get("Health") or {}).get("Status")
             checked = has_check or bool(state.get("Health"))
-            if state["Status"] == "running":
-                since = since or time.monotonic()
-                if (state.get("Health") or {}).get("Status") == "healthy":
+            now = time.monotonic()
+            if state["Status"] in ("exited", "dead", "restarting"):
+                # While it runs again, the engine says that it ended with 0.
+                ended = state
+            if restarts >= (MOST_RESTARTS if checked else 1):
+                fell = fell or now
+                if ended or now - fell >= SETTLE_SECONDS:
+                    raise NotWell(_how_it_ended(ended))
+            elif state["Status"] == "running":
+                since = since or now
+                if health == "healthy" or (not checked and now - since >= SETTLE_SECONDS):
                     return
-                if not checked and time.monotonic() - since >= SETTLE_SECONDS:
-                    return
-            if state["Status"] in ("exited", "dead") or restarts >= (
-                MOST_RESTARTS if checked else 1
-            ):
+            if state["Status"] in ("exited", "dead"):
+                raise NotWell(_how_it_ended(ended))
+            if now > deadline:
                 raise NotWell(
-                    "it ends by itself (exit code %d%s)"
-                    % (
-                        state["ExitCode"],
-                        ", killed for want of memory" if state.get("OOMKilled") else "",
-                    )
-                )
-            if time.monotonic() > deadline:
-                raise NotWell(
-                    "it is %s after %d s"
-                    % (
-                        (state.get("Health") or {}).get("Status") or state["Status"],
-                        wanted["wait_timeout"],
-                    )
+                    "it is %s after %d s" % (health or state["Status"], wanted["wait_timeout"])
                 )
             time.sleep(LOOK_SECONDS)
 
@@ -398,6 +393,14 @@ def observe(client, names, stack):
                 continue
             rows[row["name"]] = row
     return rows
+
+
+def _how_it_ended(state):
+    """state: as the engine showed it before it started the container again, or None."""
+    if state is None:
+        return "it ends by itself, again and again"
+    memory = ", killed for want of memory" if state.get("OOMKilled") else ""
+    return "it ends by itself (exit code %d%s)" % (state["ExitCode"], memory)
 
 
 def _endpoint(wanted):
