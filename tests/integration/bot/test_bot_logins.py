@@ -83,7 +83,7 @@ CASES: dict[str, tuple[Callable[[Stack], Any], tuple[str, ...], str]] = {
         EVERYWHERE,
         "Redis refuses the login in REDIS_URL_FILE: invalid username-password pair",
     ),
-    "object storage": (other_keys, ("worker",), "S3_SECRET_KEY_FILE"),
+    "object storage": (other_keys, ("worker",), "user's policy): SignatureDoesNotMatch"),
     "Bot API": (
         other_token,
         ("primary", "worker"),

@@ -16,7 +16,7 @@ from app.core.errors import LoginRefused
 from app.core.health import Heartbeat
 from app.core.healthcheck import judge
 from app.core.logins import ATTEMPT_SECONDS, CONFIRM_SECONDS, Logins, refused_by_postgres
-from app.storage.s3 import object_key
+from app.storage.s3 import object_key, refusal
 from app.webhook.signature import problem_with, sign
 from app.workers.jobs import notification, retry_delay
 from app.workers.texts import duration_text, size_text
@@ -135,6 +135,18 @@ def test_health_says_within_a_minute_that_a_login_is_refused() -> None:
     ]
     docker = 3 * 5
     assert longest + CONFIRM_SECONDS + docker <= 60 - ATTEMPT_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("status code: 403 Forbidden: <Error><Code>AccessDenied</Code></Error>", "AccessDenied"),
+        ("in 1ms - Server returned non-2xx status code: 401 Unauthorized: ", "401 Unauthorized: "),
+        ("the operation lacked privileges", "the operation lacked privileges"),
+    ],
+)
+def test_the_word_of_the_object_storage(text: str, word: str) -> None:
+    assert refusal(text) == word
 
 
 POSTGRES = 'connection failed: connection to server at "10.0.0.5", port 5432 failed: '

@@ -41,7 +41,8 @@ def judge(data: "dict[str, Any]", now: float) -> "tuple[bool, str]":
 
 def _read(path: str) -> "dict[str, Any]":
     with open(path, encoding="utf-8") as file:
-        return json.load(file)
+        data: dict[str, Any] = json.load(file)
+    return data
 
 
 def _heartbeat(path: str) -> "tuple[bool, str]":

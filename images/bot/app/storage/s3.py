@@ -23,6 +23,12 @@ def object_key(bot_id: int, update_id: int) -> str:
     return f"voice/{bot_id}/{update_id}.ogg"
 
 
+def refusal(text: str) -> str:
+    """The server's own word for it, such as AccessDenied, out of all that the client says."""
+    code = re.search(r"<Code>(\w+)</Code>", text)
+    return code.group(1) if code else text.rpartition("status code: ")[2][:150]
+
+
 class ObjectStore:
     def __init__(self, settings: Settings) -> None:
         self._bucket = settings.reveal("s3_bucket")
@@ -76,15 +82,14 @@ class ObjectStore:
 
     def _again(self, operation: str, error: Exception) -> Again:
         # obstore appends a debug dump of many lines.
-        text = str(error).split("\n\nDebug source", 1)[0]
-        text = " ".join(text.split())[:300]
+        text = " ".join(str(error).split("\n\nDebug source", 1)[0].split())
         denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
         if denied or re.search(r"status code: 40[13]\b", text):
             return LoginRefused(
                 f"the object storage refuses {operation} (check S3_ACCESS_KEY, S3_SECRET_KEY_FILE "
-                f"and the user's policy): {text}"
+                f"and the user's policy): {refusal(text)}"
             )
         hint = ""
         if isinstance(error, NotFoundError) or "NoSuchBucket" in text:
             hint = f" (is there a bucket {self._bucket}? check S3_BUCKET)"
-        return Again(f"object storage: {operation} failed{hint}: {text}")
+        return Again(f"object storage: {operation} failed{hint}: {text[:300]}")
