@@ -395,8 +395,10 @@ def test_a_long_name_and_a_volume_without_a_name(host: Host) -> None:
     name = A + "-" + "x" * 60
     before = {volume.name for volume in host.engine.volumes.list()}
     for number in range(2):
-        host.good(host.describe(name, image=image.id, env={"A": str(number)}))
-        host.bad(host.describe(name, image=image.id, command=CRASH))
+        wanted = {**quick(host, image=image.id, env={"A": str(number)}), "name": name}
+        carry_out(host, wanted)
+        with pytest.raises(apply.ApplyError, match="was put back and is well"):
+            carry_out(host, {**wanted, "command": ["false"]})
         (mount,) = host.inspect(name)["Mounts"]
         made = {volume.name for volume in host.engine.volumes.list()} - before
         assert mount["Name"] in made
