@@ -441,3 +441,11 @@ def test_a_stack_without_a_name_has_no_containers(host: Host) -> None:
             "stack_name is empty" in host.bad(host.describe(A), stack_name="", state=state)["msg"]
         )
     assert host.inspect(A)["Id"] == foreign.id
+
+
+def test_no_token_in_the_words_of_one_that_failed(host: Host) -> None:
+    """Already where they are put together, not only where the module ends."""
+    line = f"echo POST /bot{10**8 + 1}:{'x' * 35}/getMe; exit 3"
+    with pytest.raises(apply.ApplyError) as failed:
+        carry_out(host, quick(host, command=["sh", "-c", line]))
+    assert "/bot100000001:***/getMe" in str(failed.value)
