@@ -395,8 +395,10 @@ def test_a_long_name_and_a_volume_without_a_name(host: Host) -> None:
     name = A + "-" + "x" * 60
     before = {volume.name for volume in host.engine.volumes.list()}
     for number in range(2):
-        host.good(host.describe(name, image=image.id, env={"A": str(number)}))
-        host.bad(host.describe(name, image=image.id, command=CRASH))
+        wanted = {**quick(host, image=image.id, env={"A": str(number)}), "name": name}
+        carry_out(host, wanted)
+        with pytest.raises(apply.ApplyError, match="was put back and is well"):
+            carry_out(host, {**wanted, "command": ["false"]})
         (mount,) = host.inspect(name)["Mounts"]
         made = {volume.name for volume in host.engine.volumes.list()} - before
         assert mount["Name"] in made
@@ -439,3 +441,11 @@ def test_a_stack_without_a_name_has_no_containers(host: Host) -> None:
             "stack_name is empty" in host.bad(host.describe(A), stack_name="", state=state)["msg"]
         )
     assert host.inspect(A)["Id"] == foreign.id
+
+
+def test_no_token_in_the_words_of_one_that_failed(host: Host) -> None:
+    """Already where they are put together, not only where the module ends."""
+    line = f"echo POST /bot{10**8 + 1}:{'x' * 35}/getMe; exit 3"
+    with pytest.raises(apply.ApplyError) as failed:
+        carry_out(host, quick(host, command=["sh", "-c", line]))
+    assert "/bot100000001:***/getMe" in str(failed.value)
