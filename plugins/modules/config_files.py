@@ -114,6 +114,11 @@ folders:
   description: With O(folders), from a folder's name to its C(path) and the C(checksum) of its files.
   returned: success
   type: dict
+made:
+  description: With O(folders), paths of the versions that were not there.
+  returned: success
+  type: list
+  elements: str
 written:
   description: Names of the files that were written, or would be.
   returned: success
@@ -247,13 +252,15 @@ def unused(path, used):
 
 def provide_versions(module):
     """Brings each folder's wanted version into being, beside those that are in use."""
-    total = {"changed": False, "written": [], "removed": [], "folders": {}}
+    total = {"changed": False, "written": [], "removed": [], "made": [], "folders": {}}
     for folder in module.params["folders"]:
         files = {file["name"]: to_bytes(file["content"]) for file in folder["files"]}
         digest = checksum(files, module.params["salt"])
         # As an engine tells the paths of mounts.
         parent = os.path.normpath(os.path.join(module.params["path"], folder["name"]))
         path = os.path.join(parent, digest[:VERSION_LETTERS])
+        if not os.path.isdir(path):
+            total["made"].append(path)
         result = provide_folder(module, path, folder["files"])
         total["folders"][folder["name"]] = {"path": path, "checksum": digest}
         total["written"] += [folder["name"] + "/" + name for name in result["written"]]

@@ -114,9 +114,10 @@ def describe(inspection):
             network: endpoint.get("IPAddress") or ""
             for network, endpoint in inspection["NetworkSettings"]["Networks"].items()
         },
-        "mounts": [
+        # The engine gives them in any order.
+        "mounts": sorted(
             mount["Source"] for mount in inspection.get("Mounts") or () if mount.get("Source")
-        ],
+        ),
         "ports": ports,
     }
 

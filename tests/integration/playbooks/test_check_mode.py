@@ -46,7 +46,8 @@ class NewHost:
         self.scenario.playbook(ROOT / "molecule/resources/destroy.yml")
 
     def listing(self) -> list[str]:
-        return self.machine.run(["/bin/sh", "-c", LISTING]).splitlines()
+        said: str = self.machine.run(["/bin/sh", "-c", LISTING])
+        return said.splitlines()
 
     def check(self) -> subprocess.CompletedProcess[str]:
         return self.scenario.ansible(str(ROOT / "site.yml"), "--check", "--diff")

@@ -117,7 +117,11 @@ def test_versions_leave_what_is_in_use_alone_until_told_otherwise(folder: Path) 
     assert not folder.exists()
     first = versions(folder, "1")
     assert first["folders"] == predicted["folders"]
-    assert not versions(folder, "1")["changed"]
+    again = versions(folder, "1")
+    assert (again["changed"], again["made"]) == (False, [])
+    assert (
+        first["made"] == predicted["made"] == [each["path"] for each in first["folders"].values()]
+    )
     second = versions(folder, "2")
     paths = [Path(each["folders"]["a"]["path"]) for each in (first, second)]
     assert [(path / "url").read_text() for path in paths] == ["1a", "2a"]
