@@ -15,8 +15,8 @@ import socket
 import sys
 
 PORT = 8080
-START_SECONDS = 1.0
-DRAIN_SECONDS = 2.0
+START_SECONDS = 0.3
+DRAIN_SECONDS = float(os.environ.get("DRAIN_SECONDS", "2"))
 WORK_SECONDS = 0.2
 ROLE = os.environ.get("BOT_ROLE", "worker")
 BREAKS = os.environ.get("BREAKS", "")
