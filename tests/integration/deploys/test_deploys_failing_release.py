@@ -1,12 +1,11 @@
 """Releases that fail at their start, and a good one, while callers call through the real front.
 
-What changes containers is the role bot, with its descriptions and its configuration of the front. Only the bot's own image
-is a stand-in: it says which release and replica has answered, and is broken as a test wants it.
+What changes containers is the role bot, with its descriptions and its configuration of the front.
+Only the bot's own image is a stand-in: it is broken as a test wants it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import http.client
@@ -114,15 +113,22 @@ class Stack:
         self.folder = folder
         self.port = free_port()
         self.secret = secrets.token_urlsafe(24)
+        networks = [f"{STACK}-data", f"{STACK}-edge"]
         self.settings: dict[str, Any] = {
-            "bot_name": STACK, "bot_stack_name": STACK, "bot_config_dir": str(folder / "bot"),
+            "bot_name": STACK,
+            "bot_stack_name": STACK,
+            "bot_config_dir": str(folder / "bot"),
             "bot_docker_config": str(folder / "docker"),
             "bot_token": f"7000000003:{secrets.token_urlsafe(40)[:35]}",
-            "bot_webhook_secret": self.secret, "bot_database_url": "postgresql://none.example.com/a",
-            "bot_redis_url": "redis://none.example.com", "bot_s3_secret_key": secrets.token_urlsafe(24),
-            "bot_publish_port": self.port, "bot_networks": [f"{STACK}-data", f"{STACK}-edge"],
-            "bot_front_networks": [f"{STACK}-edge"], "bot_wait_timeout": 12,
-        }  # fmt: skip
+            "bot_webhook_secret": self.secret,
+            "bot_database_url": "postgresql://none.example.com/a",
+            "bot_redis_url": "redis://none.example.com",
+            "bot_s3_secret_key": secrets.token_urlsafe(24),
+            "bot_publish_port": self.port,
+            "bot_networks": networks,
+            "bot_front_networks": networks[1:],
+            "bot_wait_timeout": 12,
+        }
 
     def make(self) -> None:
         for name in self.settings["bot_networks"]:
@@ -141,17 +147,15 @@ class Stack:
         variables.touch(mode=0o600)
         variables.write_text(json.dumps({**self.settings, **settings}))
         program = Path(sys.executable).with_name("ansible-playbook")
+        own = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
         return subprocess.run(
             [program, "-i", inventory, "-e", f"@{variables}", HERE / name],
-            cwd=ROOT, capture_output=True, text=True, check=False, timeout=600,
-            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=600, env=os.environ | own,
         )  # fmt: skip
 
     def release(self, image: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-        return self.playbook(
-            "deploy.yml",
-            **{"bot_image": image, "bot_webhook_image": image, "bot_front_image": self.front, **settings},
-        )  # fmt: skip
+        images = {"bot_image": image, "bot_webhook_image": image, "bot_front_image": self.front}
+        return self.playbook("deploy.yml", **(images | settings))
 
     def good(self, image: str, **settings: Any) -> None:
         done = self.release(image, **settings)
