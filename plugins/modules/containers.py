@@ -200,7 +200,8 @@ options:
       swap:
         description: >-
           V(stop_first) for what owns a volume, a port or an address. V(start_first) starts the new one under C(NAME.next) and stops the
-          old one when the new one is well, so that one always runs.
+          old one when the new one is well, so that one always runs. Of what publishes ports and owns no volume, V(stop_first) first tries the
+          new one without its ports, under C(NAME.next), and does not stop the old one where that fails.
         type: str
         choices: [stop_first, start_first]
         default: stop_first

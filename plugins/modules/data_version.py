@@ -17,6 +17,10 @@ description:
   - Files that the host does not see (a remote engine, a network file system that is not mounted) are not judged; a warning says so.
 author: The aisha.bot_stack team (@aisha)
 options:
+  stack_name:
+    description: Name of the stack, label C(aisha.bot_stack.name) of the container that says which version an image of Redis is.
+    type: str
+    default: aisha
   service:
     description: What the data belongs to.
     type: str
@@ -82,12 +86,18 @@ seen:
   type: bool
 """
 
-import contextlib
 import os
+import socket
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
+    apply,
+    connection,
+    plan,
+    tasks,
+)
 from ansible_collections.aisha.bot_stack.plugins.module_utils.services import data_versions
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import Scrubber
 
 UNSEEN = (
     "Could not look into the volume %s: %s. Whether its data fits the image was not checked; see to it yourself"
@@ -142,32 +152,25 @@ def image_runs(client, container, image):
         return False
 
 
-def server_of(client, container, image):
-    """What the image's server says of its version; None where it does not say it."""
-    name = container + "-version"
-    with contextlib.suppress(connection.NotFound):
-        client.remove_container(name, force=True)
-    created = client.create_container(
-        image["Id"],
-        entrypoint=["redis-server", "--version"],
-        name=name,
-        user="65534:65534",
-        labels={"aisha.bot_stack.role": "task"},
-        network_disabled=True,
-        host_config=client.create_host_config(
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges:true"],
-            read_only=True,
-            mem_limit="64m",
-            pids_limit=64,
-        ),
-    )["Id"]
-    try:
-        client.start(created)
-        client.wait(created)
-        return data_versions.parse_server(client.logs(created).decode("utf-8", "replace"))
-    finally:
-        client.remove_container(created, force=True, v=True)
+def server_of(client, stack, container, image):
+    """What the image's server says of its version; None where it does not say it. Raises DataError."""
+    wanted = tasks.task(
+        {
+            "name": container + "-version",
+            "image": image["Id"],
+            "entrypoint": ["redis-server", "--version"],
+            "user": "65534:65534",
+            "memory": "64m",
+            "pids_limit": 64,
+        }
+    )
+    names = [wanted["name"]]
+    for problem in plan.foreign(names, apply.observe(client, names, stack), stack):
+        raise data_versions.DataError("%s." % (problem[0].upper() + problem[1:]))
+    scrub = Scrubber().scrub
+    applier = apply.Applier(client, stack, socket.gethostname(), scrub)
+    said = tasks.run(client, applier, stack, wanted, client.info(), scrub)
+    return data_versions.parse_server(said["output"] + said["errors"])
 
 
 def judge(module, client):
@@ -200,7 +203,7 @@ def judge(module, client):
         # What runs on it reads it; asking an image takes a container.
         server = None
         if files and image and not image_runs(client, params["container"], image):
-            server = server_of(client, params["container"], image)
+            server = server_of(client, params["stack_name"], params["container"], image)
             if server is None:
                 module.warn(
                     "The image %s does not say which version of Valkey or Redis it is, so whether it can read the data in"
@@ -220,6 +223,7 @@ def main():
     module = AnsibleModule(
         argument_spec=dict(
             connection.ARGUMENTS,
+            stack_name={"type": "str", "default": "aisha"},
             service={"type": "str", "choices": ["postgres", "redis"], "required": True},
             volume={"type": "str", "required": True},
             image={"type": "str", "required": True},
@@ -239,7 +243,7 @@ def main():
             msg="Can't look into the volume %s: %s. Let Ansible become root on this host."
             % (module.params["volume"], error)
         )
-    except connection.ENGINE_ERRORS as error:
+    except (apply.ApplyError, *connection.ENGINE_ERRORS) as error:
         module.fail_json(
             msg="Can't find out whether %s fits the volume %s: %s Nothing that runs was touched."
             % (module.params["image"], module.params["volume"], error)

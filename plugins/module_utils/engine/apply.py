@@ -124,7 +124,7 @@ class Applier:
                 self.remove(created["Id"], 0)
             raise ApplyError(
                 "%s: the engine does not create container %s: %s"
-                % (self._host, wanted["name"], connection.reason(error))
+                % (self._host, description.ASIDE.sub("", wanted["name"]), connection.reason(error))
             ) from error
         return created["Id"]
 
@@ -144,6 +144,8 @@ class Applier:
                 ) from error
             return
         successor = name + description.NEXT
+        if swap != "start_first" and _can_be_rehearsed(wanted):
+            self._rehearse(verdict, successor)
         self.create(wanted, verdict.spec, successor)
         try:
             self._see_to_volumes(wanted)
@@ -168,6 +170,18 @@ class Applier:
                 "%s\n%s" % (connection.reason(error), self._take_back(verdict, former, successor))
             ) from error
         self.remove(name + description.PREVIOUS, 0)
+
+    def _rehearse(self, verdict, successor):
+        """Starts the new one without its ports, while the old one has them, until it is well. ApplyError where it is not."""
+        # Nobody is to find it by the name of the one that serves.
+        wanted = dict(verdict.wanted, name=successor, publish=[])
+        try:
+            self.create(wanted, verdict.spec, successor)
+            self._started(successor, verdict)
+        except ApplyError as error:
+            raise ApplyError("%s\nThe former one was not touched." % error) from error
+        finally:
+            self.remove(successor, wanted["stop_timeout"])
 
     def _aside(self, name, stop_timeout):
         """Stops the one that runs and gives it a name under which nothing starts it again."""
@@ -401,6 +415,12 @@ def _how_it_ended(state):
         return "it ends by itself, again and again"
     memory = ", killed for want of memory" if state.get("OOMKilled") else ""
     return "it ends by itself (exit code %d%s)" % (state["ExitCode"], memory)
+
+
+def _can_be_rehearsed(wanted):
+    """Whether two of it can run, but for the ports: what it costs to find out too late is that nobody serves."""
+    owns = any(m["type"] == "volume" and not m.get("read_only") for m in wanted["mounts"])
+    return bool(wanted["publish"]) and wanted["wait"] and not owns
 
 
 def _endpoint(wanted):

@@ -23,6 +23,7 @@ import redis
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
+POLLER = ROOT / "playbooks/poller.yml"
 PREFIX = "data-" + secrets.token_hex(3)
 # All that can be typed.
 SIGNS = "/+=@:%#?&'\"\\ {}$`~"
@@ -52,7 +53,7 @@ class Stack:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.printed = ""
-        self.settings: dict[str, Any] = {"test_network": PREFIX}
+        self.settings: dict[str, Any] = {"test_network": PREFIX, "bot_stack_name": PREFIX}
         for service in ("postgres", "redis", "minio"):
             self.settings |= {
                 f"{service}_image": image(service),
@@ -84,6 +85,29 @@ class Stack:
 
     def run(self, *groups: str, **settings: Any) -> subprocess.CompletedProcess[str]:
         """The services, then a bot that may fail, then what site.yml has at its end."""
+        last = self.folder / "last.yml"
+        last.write_text(
+            yaml.safe_dump(yaml.safe_load((ROOT / "playbooks/site.yml").read_text())[-1:])
+        )
+        return self.play(
+            *groups, books=[ROOT / "tests/integration/services/services.yml", last], **settings
+        )
+
+    def move(self) -> subprocess.CompletedProcess[str]:
+        """What poller.yml asks of the services, and says of it to the bot's role."""
+        plays = {each["name"]: each for each in yaml.safe_load(POLLER.read_text())}
+        hand_over = plays["Hand over"]
+        words = "logins: {{ bot_logins.database | to_json }} {{ bot_logins.s3.values() | to_json }}"
+        say = {"ansible.builtin.debug": {"msg": words}}
+        book = self.folder / "move.yml"
+        variables = {"bot_logins": hand_over["vars"]["bot_logins"]}
+        bots = {"hosts": "bot", "gather_facts": False, "vars": variables, "tasks": [say]}
+        book.write_text(yaml.safe_dump([plays["Ask the services which logins work"], bots]))
+        return self.play(books=[book])
+
+    def play(
+        self, *groups: str, books: list[Path], **settings: Any
+    ) -> subprocess.CompletedProcess[str]:
         inventory = self.folder / "hosts.yml"
         # Two hosts by name, so that the bot's may fail while those of the services go on.
         names = {name: "bots" if name == "bot" else "services" for name in groups or SERVICES}
@@ -100,10 +124,6 @@ class Stack:
                 }
             )
         )
-        last = self.folder / "last.yml"
-        last.write_text(
-            yaml.safe_dump(yaml.safe_load((ROOT / "playbooks/site.yml").read_text())[-1:])
-        )
         variables = self.folder / "settings.json"
         variables.write_text(json.dumps(self.settings | settings))
         done = subprocess.run(
@@ -114,8 +134,7 @@ class Stack:
                 inventory,
                 "-e",
                 f"@{variables}",
-                ROOT / "tests/integration/services/services.yml",
-                last,
+                *books,
             ],
             env=os.environ
             | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
@@ -275,6 +294,12 @@ def test_a_new_password_works_beside_the_old_one_until_the_run_is_through(stack:
     again = stack.run()
     assert "changed=0" in again.stdout, again.stdout
     assert login_of(again.stdout, "postgres") == login_of(again.stdout, "minio") == "bot_1.1"
+
+    # A move of the right to poll uses it, too, and changes nothing.
+    moved = stack.move()
+    assert moved.returncode == 0, moved.stdout
+    assert "changed=0" in moved.stdout
+    assert login_of(moved.stdout, "postgres") == login_of(moved.stdout, "minio") == "bot_1.1"
 
     # And the next one, while what runs uses the login beside it.
     second = stack.bot_password
