@@ -239,12 +239,12 @@ def test_a_webhook_that_fails_at_its_start_costs_no_call(stack: Stack, fault: st
 def test_a_front_that_fails_at_its_start_costs_no_call(stack: Stack, fault: str) -> None:
     """It publishes a port, so two of it can't run: the new one is tried without."""
     before = stack.ids()
-    broken = {
+    faults: dict[str, dict[str, Any]] = {
         "image": {"bot_front_image": stack.image(stack.front, 'ENTRYPOINT ["false"]')},
         "configuration": {"__bot_front_files": [{"name": "haproxy.cfg", "content": "frontend\n"}]},
-    }[fault]
+    }
     with stack.callers() as callers:
-        said = stack.bad(stack.current, **broken)
+        said = stack.bad(stack.current, **faults[fault])
         time.sleep(3)
     print(callers.summary())
     assert f"Container {FRONT} on" in said
