@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: containers
 short_description: Brings the containers of one host to what they are described to be
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - The one place where this collection creates, swaps, restarts, puts aside and removes containers, in one call for all of a role.
   - >-
