@@ -8,18 +8,6 @@ from __future__ import annotations
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import outcome as outcomes
 
 
-def task_answer(outcome, nonce=""):
-    """The JSON object that a container has printed behind nonce, or an empty one."""
-    return outcomes.answer(outcome, nonce) or {}
-
-
-def task_problem(outcome, subject, nonce="", volumes=(), memory="", setting=""):
-    """Why a container has given no answer, or an empty string where it has."""
-    if outcomes.answer(outcome, nonce) is not None:
-        return ""
-    return outcomes.problem(outcome, subject, volumes, memory, setting)
-
-
 def image_problems(ended, nonce, memory="", setting=""):
     """What the checks of images found, and why a check could not run: sentences."""
     sentences = []
@@ -69,6 +57,4 @@ class FilterModule:
             "migration_changed": migration_changed,
             "migration_problem": migration_problem,
             "service_problems": service_problems,
-            "task_answer": task_answer,
-            "task_problem": task_problem,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -876,11 +877,12 @@ def situations(draw: st.DrawFn) -> Situation:
 
 
 PROCESSES: list[list[tuple[int, str]]] = [[], [], [(70, "python3")], [(71, "node"), (72, "node")]]
+# Other ones in each run; a failure prints how to repeat it. `make soak` tries many more.
 EVERY = settings(
-    max_examples=600,
+    max_examples=int(os.environ.get("EXAMPLES", "600")),
     deadline=None,
-    derandomize=True,
     database=None,
+    print_blob=True,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 
