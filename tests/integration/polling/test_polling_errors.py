@@ -157,7 +157,7 @@ def test_a_token_that_is_not_valid(duel: Duel) -> None:
 
 @pytest.mark.parametrize("program", ["crash", "worker"])
 def test_a_holder_that_does_not_poll(program: str, duel: Duel) -> None:
-    """It ends at its start, or it runs and is deaf: a suspect that was stopped for it stays stopped."""
+    """It ends at its start, or is deaf: a suspect that was stopped for it stays stopped."""
     duel.plant_holder(program)
     duel.plant_rogue()
     before = duel.containers()
