@@ -223,7 +223,10 @@ def push_and_pull(config_dir: str, address: str) -> dict[str, Any]:
 
 def _secrets(config_dirs: list[str]) -> Iterator[tuple[str, str]]:
     """Every secret in the folders of the configuration: file, word. Short words are names."""
-    for path in (p for folder in config_dirs for p in glob.glob(f"{folder}/secrets/*")):
+    patterns = [f"{folder}/secrets/**" for folder in config_dirs]
+    for path in (p for each in patterns for p in glob.glob(each, recursive=True)):
+        if os.path.isdir(path):
+            continue
         with open(path, errors="replace") as file:
             for word in file.read().split():
                 # A password may be a part of a word: user:password, an URL, a line of an ACL file.
