@@ -235,6 +235,12 @@ options:
     type: list
     elements: str
     default: []
+  timeout:
+    description: >-
+      Seconds to wait for each answer of the engine, which takes its time to create or start a container under load. Environment variable
+      E(DOCKER_TIMEOUT).
+    type: int
+    default: 120
   wait_timeout:
     description: With O(state=restarted), seconds to wait for each to be well.
     type: int
@@ -528,9 +534,9 @@ class Run:
             self.result["changed"] = True
             self.result["given"].append(volumes.sentence(wanted, told["given"]))
         if told["broken"]:
-            raise apply.ApplyError(
-                "%s: %s." % (self.host, "; ".join(self.result["given"] + told["broken"]))
-            )
+            # What was given all the same is in the result, where the caller says it.
+            given = self.result["given"] if self.options["state"] == "present" else []
+            raise apply.ApplyError("%s: %s." % (self.host, "; ".join(given + told["broken"])))
 
     def run_once(self, given):
         """What a container did that does one thing and ends."""
