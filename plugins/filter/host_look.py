@@ -11,7 +11,8 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import kind
 
 # The libraries of the modules that run on a host, for each Python: what its index still has for that one. The last
 # are those of requirements.txt.
-OLDEST, NEWEST = (3, 9), (3, 14)
+OLDEST = (3, 9)
+NEWEST = (3, 14)
 PACKAGES = {
     (3, 9): [
         "boto3==1.42.97",

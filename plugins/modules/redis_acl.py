@@ -95,8 +95,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection
 from ansible_collections.aisha.bot_stack.plugins.module_utils.services import redis_acl
 
-LIST, RELOAD, UNREAD = "users.acl", "reload", "unread"
-FOLDER_MODE, FILE_MODE = 0o750, 0o640
+LIST = "users.acl"
+RELOAD = "reload"
+UNREAD = "unread"
+FOLDER_MODE = 0o750
+FILE_MODE = 0o640
 # The password is read from the mounted file, so no process list shows it.
 COMMAND = (
     "REDISCLI_AUTH=$(cat /run/secrets/reload) redis-cli --user reload --no-auth-warning ACL LOAD"
