@@ -19,6 +19,7 @@ import docker  # type: ignore[import-untyped]
 import psycopg
 import pytest
 import redis
+from ansible_collections.aisha.bot_stack.plugins.module_utils.services import redis_acl
 from psycopg.sql import SQL, Literal
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -55,7 +56,7 @@ PLAYBOOK = """
       ansible.builtin.copy:
         dest: "{{ rendered }}/{{ inventory_hostname }}.json"
         mode: "0600"
-        content: "{{ {'database': bot_database_url, 'redis': bot_redis_url, 'acl': __redis_acl,
+        content: "{{ {'database': bot_database_url, 'redis': bot_redis_url, 'logins': __redis_logins,
           'htpasswd': (__registry_files | selectattr('name', 'eq', 'htpasswd') | first).content,
           'auth': (docker_host_registries[0].username ~ ':' ~ docker_host_registries[0].password)
                   | b64encode,
@@ -153,11 +154,16 @@ def until(works: Any, what: str) -> Any:
 def test_redis_takes_each_password(
     made: list[dict[str, Any]], engine: docker.DockerClient, tmp_path: Path
 ) -> None:
-    # All of them are passwords of one user: each has the line that its own inventory makes.
-    lines = made[0]["acl"].strip().split("\n")
-    hashes = [word for one in made for word in one["acl"].split() if word.startswith("#")]
+    # All of them are passwords of one user: each has the login that its own inventory makes.
+    (bot,) = [login for login in made[0]["logins"] if login["name"] == "aisha"]
+    hashes = [
+        redis_acl.hashed(login["password"])
+        for one in made
+        for login in one["logins"]
+        if login["name"] == "aisha"
+    ]
     assert len(set(hashes)) == len(NASTY)
-    acl = "\n".join(lines).replace(hashes[0], " ".join(hashes)) + "\n"
+    acl, _kept = redis_acl.render([{**bot, "passwords": hashes}], "", True)
     address = run(
         engine,
         "redis",
