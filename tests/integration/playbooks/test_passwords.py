@@ -56,7 +56,7 @@ PLAYBOOK = """
       ansible.builtin.copy:
         dest: "{{ rendered }}/{{ inventory_hostname }}.json"
         mode: "0600"
-        content: "{{ {'database': bot_database_url, 'redis': bot_redis_url, 'logins': __redis_logins,
+        content: "{{ {'database': bot_database_url, 'redis': bot_redis_url, 'logins': redis_users,
           'htpasswd': (__registry_files | selectattr('name', 'eq', 'htpasswd') | first).content,
           'auth': (docker_host_registries[0].username ~ ':' ~ docker_host_registries[0].password)
                   | b64encode,
@@ -163,7 +163,7 @@ def test_redis_takes_each_password(
         if login["name"] == "aisha"
     ]
     assert len(set(hashes)) == len(NASTY)
-    acl, _kept = redis_acl.render([{**bot, "passwords": hashes}], "", True)
+    acl, _kept = redis_acl.render([{**bot, "passwords": hashes, "rules": "~* +@all"}], "", True)
     address = run(
         engine,
         "redis",
