@@ -562,8 +562,13 @@ class Run:
                 alike = dict(wanted, role=description.TASK, restart_policy="no", publish=[])
                 name = wanted["name"] + "-volumes"
                 self.applier.remove(name, 0)
-                self.applier.create(alike, spec, name)
-                self.applier.remove(name, 0)
+                try:
+                    self.applier.create(alike, spec, name)
+                except apply.ApplyError:
+                    # What the engine has against a volume, it tells the probe as well; there it is judged.
+                    pass
+                finally:
+                    self.applier.remove(name, 0)
             self.see_to_volumes(wanted)
 
     def there(self, volume):
