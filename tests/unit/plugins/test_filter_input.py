@@ -280,7 +280,7 @@ def test_what_an_inventory_calls_secret() -> None:
         "registry_tls_certificate": "-----BEGIN CERTIFICATE-----",
         "bot_api_url": "https://api.telegram.org",
         "images_registry_ca_path": "/etc/ca.crt",
-        "ansible_ssh_private_key_file": "/root/.ssh/id",
+        "ansible_ssh_private_key_file": "/keys/id",
         "bot_stop_timeout": 30,
         "bot_webhook_secret_short": "abc",
     }
