@@ -23,15 +23,19 @@ USES = {
 FOLDER = "/run/secrets"
 
 
-def secret_folders(secrets, webhook=True):
-    """The folders of secrets that config_files writes, one for each role. secrets: from a secret's name to its text."""
+def secret_folders(secrets, path, group, webhook=True):
+    """The folders of secrets for the module containers, one for each role. secrets: from a secret's name to its text."""
     return [
         {
-            "name": role,
-            "files": [{"name": name, "content": secrets[name]} for name in names],
+            "path": "%s/%s" % (path, role),
+            "group": group,
+            "files": [
+                {"name": name, "content": secrets[name]}
+                for name in names
+                if webhook or role != "webhook"
+            ],
         }
         for role, names in USES.items()
-        if webhook or role != "webhook"
     ]
 
 
@@ -49,7 +53,6 @@ def _uses(role, variable):
 
 def container(role, name, image, settings, memory):
     """The description of one container of the bot's own image."""
-    folder = settings["folders"][role]
     return {
         "name": name,
         "role": role,
@@ -57,13 +60,19 @@ def container(role, name, image, settings, memory):
         "user": settings["user"],
         "env": environment_of(role, settings, name),
         "mounts": settings["volumes"]
-        + [{"type": "bind", "source": folder["path"], "target": FOLDER, "read_only": True}],
+        + [
+            {
+                "type": "bind",
+                "source": "%s/%s" % (settings["secrets_dir"], role),
+                "target": FOLDER,
+                "read_only": True,
+            }
+        ],
         "networks": settings["networks"],
         "memory": memory,
         "labels": settings["labels"],
         "stop_timeout": settings["stop_timeout"],
         "wait_timeout": settings["wait_timeout"],
-        "config_hash": folder["checksum"],
     }
 
 

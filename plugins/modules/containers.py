@@ -38,8 +38,8 @@ options:
       - V(restarted), those that are there are restarted, each only when the one before is healthy; only their names count.
       - V(absent), they are removed; only their names count.
       - >-
-        V(tried), their volumes are seen to, and nothing else: each volume is given to the user of the container that writes to it, by
-        O(volumes_image).
+        V(tried), O(folders) are written, what differs is told, and their volumes are seen to: each volume is given to the user of the
+        container that writes to it, by O(volumes_image). No container that runs is touched.
       - V(finished), each is run to its end and removed; what it wrote is returned, and its exit code is no failure.
     type: str
     choices: [present, created, tried, restarted, absent, finished]
@@ -180,9 +180,32 @@ options:
         elements: str
         default: []
       config_hash:
-        description: Changes when a mounted file changes; a change makes the container anew.
+        description: Changes when what is neither here nor in a folder of O(folders) changes; a change makes the container anew.
         type: str
         default: ""
+      data:
+        description: >-
+          The server whose data a volume has. Before anything is changed, it is read on the host which version wrote the data, and the module
+          fails where a server of the wanted image can't use it. PostgreSQL's is found in a sub-folder, too. What the host does not see (a remote
+          engine, a network file system that is not mounted) is not judged; a warning says so.
+        type: dict
+        suboptions:
+          service:
+            description: What the data belongs to.
+            type: str
+            choices: [postgres, redis]
+            required: true
+          volume:
+            description: The named volume.
+            type: str
+            required: true
+          major:
+            description: Wanted major version of PostgreSQL. Required for it.
+            type: int
+          superuser:
+            description: Wanted name of PostgreSQL's superuser.
+            type: str
+            default: postgres
       log_options:
         description: Options of the log driver json-file; rotation is never off.
         type: dict
@@ -205,6 +228,43 @@ options:
         type: str
         choices: [stop_first, start_first]
         default: stop_first
+  folders:
+    description: >-
+      Folders of configuration and secret files on the host, written before any container is changed. A file is replaced at once, never half
+      written; files that are not named are removed.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: The folder. Its parents are made with mode 0755.
+        type: path
+        required: true
+      group:
+        description: Numeric group that may read the files, that of the container's user. The owner is root.
+        type: int
+        required: true
+      files:
+        description: All its files.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name of the file, without a folder.
+            type: str
+            required: true
+          content:
+            description: Its content. Never logged and never in a diff.
+            type: str
+            required: true
+      versions:
+        description: >-
+          Whether other files are another folder: they are written to C(PATH/VERSION), and a container that mounts the folder at O(folders[].path)
+          gets this one. So what a running container has mounted stays as it is, and comes back with it. With O(state=present), versions that no
+          container of the stack has mounted any more are removed at the end. Otherwise the files are replaced where they are.
+        type: bool
+        default: true
   suffix:
     description: With O(state=created), what is added to the names.
     type: str
@@ -251,7 +311,9 @@ attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying target.
     support: full
-    details: O(state=finished) runs nothing in check mode, and returns no results.
+    details: >-
+      O(state=finished) runs nothing in check mode, and returns no results. Whether an image of Redis can read the data of a volume is not
+      checked, as that takes a container.
   diff_mode:
     description: Returns details on what has changed, when in diff mode.
     support: full
@@ -290,6 +352,16 @@ reasons:
   type: dict
 given:
   description: Which volumes were given to whom, in words.
+  returned: success
+  type: list
+  elements: str
+written:
+  description: Files that were written or removed, as paths below their folder's, with a version for one of its own.
+  returned: success
+  type: list
+  elements: str
+made:
+  description: Paths of versions of O(folders) that were not there before.
   returned: success
   type: list
   elements: str
@@ -344,10 +416,12 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
     apply,
     connection,
     description,
+    files,
     plan,
     tasks,
     volumes,
 )
+from ansible_collections.aisha.bot_stack.plugins.module_utils.services import data, data_versions
 from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import Scrubber
 
 # As long as a run of ours may take for its containers.
@@ -380,6 +454,8 @@ class Run:
             "removed": [],
             "results": [],
             "given": [],
+            "written": [],
+            "made": [],
         }
 
     def go(self):
@@ -410,6 +486,9 @@ class Run:
             raise apply.ApplyError(
                 "%s: %s. Nothing was changed." % (self.host, "; ".join(problems))
             )
+        self.check(given)
+        self.see_to_data(given, rows)
+        self.provide_folders(given)
         {
             "present": self.present,
             "created": self.created,
@@ -418,13 +497,82 @@ class Run:
             "absent": self.absent,
             "finished": self.finished,
         }[self.options["state"]](given, names, rows)
-        if self.options["state"] != "finished":
+        if self.options["state"] not in ("finished", "tried"):
             after = rows
             if self.result["changed"] and not self.module.check_mode:
                 after = apply.observe(self.client, names, self.stack)
-            self.result["containers"] = {
-                name: row for name, row in after.items() if row["stack"] == self.stack
-            }
+            if self.options["state"] == "present":
+                self.discard_versions(after)
+            self.tell(after)
+
+    def tell(self, rows):
+        """The rows of the stack's containers become part of the result."""
+        self.result["containers"] = {
+            name: row for name, row in rows.items() if row["stack"] == self.stack
+        }
+
+    def check(self, given):
+        """Raises DescriptionError where something is no container or no folder, before anything is changed."""
+        if self.options["state"] not in ("restarted", "absent"):
+            for each in given:
+                description.normalised(each)
+        for folder in self.options["folders"]:
+            bad = files.with_folder(folder["files"])
+            if bad:
+                raise description.DescriptionError(
+                    "A file of the folder %s has a folder in its name: %s. Give plain names."
+                    % (folder["path"], ", ".join(bad))
+                )
+
+    def see_to_data(self, given, rows):
+        """What is in a volume fits the server that is to use it; where it lies becomes part of the server's environment."""
+        if self.options["state"] not in ("present", "created", "tried"):
+            return
+        engine = data.Engine(
+            self.client, self.applier, self.stack, self.info, self.scrub, self.module.check_mode
+        )
+        for each in given:
+            if each.get("data"):
+                needed, warnings = data.judge(engine, each, rows.get(each["name"]))
+                each["env"] = dict(each["env"], **needed)
+                for warning in warnings:
+                    self.module.warn(warning)
+
+    def provide_folders(self, given):
+        """Writes the folders, and lets the containers mount the wanted version of each."""
+        self.versions = {}
+        if self.options["state"] == "absent":
+            return
+        for folder in self.options["folders"]:
+            wanted = files.contents(folder["files"])
+            base = path = os.path.normpath(folder["path"])
+            if folder["versions"]:
+                path = files.version(base, wanted, self.stack)
+                self.versions[base] = path
+                if not wanted:
+                    continue
+                if not os.path.isdir(path):
+                    self.result["made"].append(path)
+            differs, written, removed = files.provide(
+                path, wanted, folder["group"], self.module.check_mode
+            )
+            self.result["changed"] = self.result["changed"] or differs
+            self.result["written"] += [os.path.join(path, name) for name in written + removed]
+        for each in given:
+            for mount in each["mounts"]:
+                source = os.path.normpath(mount["source"])
+                if mount["type"] == "bind" and source in self.versions:
+                    mount["source"] = self.versions[source]
+
+    def discard_versions(self, rows):
+        """Removes the versions that no container has mounted any more. rows: of all containers of the stack."""
+        used = set(self.versions.values()).union(*(row["mounts"] for row in rows.values()))
+        for base in self.versions:
+            for path in files.unused(base, used):
+                self.result["changed"] = True
+                self.result["written"].append(path)
+                if not self.module.check_mode:
+                    files.discard(path)
 
     def wait_for_others(self):
         """Two runs on one stack would take each other's containers for what a broken-off run left."""
@@ -456,9 +604,10 @@ class Run:
     def show(self, before, after, names):
         """Before and after, where a diff is asked for."""
         if self.module._diff:
+            differs = "".join("%s differs\n" % path for path in self.result["written"])
             self.result["diff"] = {
                 "before": plan.lines(before, names),
-                "after": plan.lines(after, names),
+                "after": plan.lines(after, names) + differs,
             }
 
     def wanted(self, given):
@@ -543,13 +692,22 @@ class Run:
         wanted = tasks.task(given)
         return tasks.run(self.client, self.applier, self.stack, wanted, self.info, self.scrub)
 
-    def tried(self, _given, _names, _rows):
-        """Their volumes can be written, each tried once for each user."""
-        if self.module.check_mode:
+    def tried(self, given, names, rows):
+        """What differs is told, and their volumes can be written, each tried once for each user."""
+        whole = self.wanted(given)
+        for wanted, spec in whole:
+            verdict = plan.judge(wanted, spec, rows, self.info)
+            if verdict.changes:
+                self.result["outdated"].append(verdict.name)
+                self.result["reasons"][verdict.name] = "; ".join(verdict.why)
+        self.result["removed"] = plan.surplus(rows, self.stack, self.options["roles"], names)
+        # Also where a volume is refused.
+        self.tell(rows)
+        if self.module.check_mode or not self.options["volumes_image"]:
             return
         self.applier.provide_images([self.options["volumes_image"]], self.info)
         once = {}
-        for wanted, spec in self.wanted(self.options["containers"]):
+        for wanted, spec in whole:
             mounts = volumes.writable(wanted)
             key = (wanted["user"], tuple(sorted((m["source"], m["target"]) for m in mounts)))
             if mounts:
@@ -664,6 +822,22 @@ def main():
             },
             suffix={"type": "str", "default": ".next"},
             roles={"type": "list", "elements": "str", "default": []},
+            folders={
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "group": {"type": "int", "required": True},
+                    "files": {
+                        "type": "list",
+                        "elements": "dict",
+                        "default": [],
+                        "options": files.FILE_OPTIONS,
+                    },
+                    "versions": {"type": "bool", "default": True},
+                },
+            },
             aside={"type": "bool", "default": True},
             volumes_image={"type": "str", "default": ""},
             docker_config={"type": "path", "default": "/etc/aisha/docker"},
@@ -679,12 +853,19 @@ def main():
     except KNOWN_ERRORS as error:
         result = run.result if run else {}
         module.fail_json(msg=Scrubber(module.params["secrets"]).scrub(str(error)), **result)
+    except data_versions.DataError as error:
+        module.fail_json(msg="%s No container was touched." % error, **run.result)
     except connection.ENGINE_ERRORS as error:
         module.fail_json(
             msg=Scrubber(module.params["secrets"]).scrub(
                 "%s: the Docker Engine does not do what it is asked: %s"
                 % (socket.gethostname(), connection.reason(error))
             )
+        )
+    except OSError as error:
+        module.fail_json(
+            msg="%s: %s can't be read or written: %s. Let Ansible become root on this host."
+            % (socket.gethostname(), error.filename or "a file", error.strerror)
         )
     module.exit_json(**run.result)
 

@@ -81,6 +81,10 @@ options:
     description: Whether this is the last call of the run on this host.
     type: bool
     default: true
+  last_on_success:
+    description: With O(last=false), whether it is the last one all the same, should it succeed.
+    type: bool
+    default: false
   restore:
     description:
       - One of the entries of RV(stopped) of an earlier call. It gets its name and restart policy back and is started, and nothing else is done. For
@@ -471,6 +475,7 @@ def main():
             stopped_at={"type": "float", "default": 0},
             run_id={"type": "str", "default": ""},
             last={"type": "bool", "default": True},
+            last_on_success={"type": "bool", "default": False},
             restore={"type": "dict"},
             **polling_sight.ARGUMENTS,
         ),
@@ -479,6 +484,7 @@ def main():
     )
     polling_sight.refuse_without_root(module)
     run = Run(module, polling_sight.read_token(module))
+    failure = None
     try:
         if module.check_mode:
             run.lease.look()
@@ -494,7 +500,8 @@ def main():
     except connection.ENGINE_ERRORS as error:
         failure = "%s: the Docker Engine fails: %s" % (run.host, error)
     finally:
-        run.lease.release(keep=not module.params["last"])
+        done = failure == "" and module.params["last_on_success"]
+        run.lease.release(keep=not (module.params["last"] or done))
     if failure:
         module.fail_json(msg=run.token.scrub(failure), **run.result)
     module.exit_json(**run.result)

@@ -11,7 +11,7 @@ module: postgres_logins
 short_description: Provides logins of PostgreSQL, and changes their passwords without a gap
 version_added: 0.1.0
 description:
-  - Makes logins that administer nothing, all in one call.
+  - Makes logins that administer nothing, all in one call, and looks at databases.
   - PostgreSQL knows one password for a login. Where it is another one than wanted, the module makes a second login with the wanted one, C(NAME.1)
     or C(NAME.2), which acts as the first in all that it does. Both work until O(conclude), which gives the wanted password to the first
     and shuts what has another one.
@@ -46,6 +46,20 @@ options:
         required: true
       password:
         description: Password.
+        type: str
+        required: true
+  databases:
+    description: Databases to look at.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name.
+        type: str
+        required: true
+      owner:
+        description: Wanted owner.
         type: str
         required: true
   conclude:
@@ -83,6 +97,28 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+databases:
+  description: Those of O(databases) that are missing, another one's, or open to everybody.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name.
+      type: str
+    owner:
+      description: Wanted owner.
+      type: str
+    found:
+      description: Owner that it has; empty where it does not exist.
+      type: str
+    open:
+      description: Whether everybody may connect to it or use its schema C(public). V(true) where it does not exist.
+      type: bool
+refused:
+  description: Whether the server refused the password of O(login_user).
+  returned: always
+  type: bool
 logins:
   description: From the name of each login to the one that works with the wanted password, which is the same one or one beside it.
   returned: success
@@ -104,6 +140,12 @@ try:
 except ImportError:
     psycopg = None
 
+DATABASE = """
+SELECT pg_get_userbyid(datdba),
+       has_database_privilege('public', oid, 'CONNECT, TEMPORARY')
+       OR coalesce(has_schema_privilege('public', to_regnamespace('public')::oid, 'CREATE, USAGE'), false)
+FROM pg_database WHERE datname = current_database()
+"""
 FLAGS = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 ROLES = """
 SELECT rolname, rolcanlogin, rolpassword,
@@ -137,6 +179,35 @@ class Server:
             )
             arguments.append(sql.Literal(verifier.decode("ascii")))
         self.connection.execute(sql.SQL(statement).format(*arguments))
+
+
+def connect(params, database):
+    """A connection to one database of the server. Raises psycopg.Error."""
+    return psycopg.connect(
+        host=params["login_host"],
+        port=params["login_port"],
+        user=params["login_user"],
+        password=params["login_password"],
+        dbname=database,
+        connect_timeout=10,
+    )
+
+
+def is_refusal(error, user):
+    """Whether the server refuses this user's password: before a session, it gives no code that the client passes on."""
+    return 'password authentication failed for user "%s"' % user in str(error)
+
+
+def look_at(params, wanted):
+    """What a database is like; not there, it has no owner."""
+    found = {"name": wanted["name"], "owner": wanted["owner"], "found": "", "open": True}
+    try:
+        with connect(params, wanted["name"]) as connection:
+            found["found"], found["open"] = connection.execute(DATABASE).fetchone()
+    except psycopg.OperationalError as error:
+        if "does not exist" not in str(error):
+            raise
+    return found
 
 
 def provide(server, user, conclude):
@@ -195,6 +266,15 @@ def main():
                     "password": {"type": "str", "required": True, "no_log": True},
                 },
             },
+            "databases": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "owner": {"type": "str", "required": True},
+                },
+            },
             "conclude": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -204,21 +284,25 @@ def main():
     params = module.params
     found, pending = {}, []
     try:
-        with psycopg.connect(
-            host=params["login_host"],
-            port=params["login_port"],
-            user=params["login_user"],
-            password=params["login_password"],
-            dbname="postgres",
-            connect_timeout=10,
-        ) as connection:
+        with connect(params, "postgres") as connection:
             server = Server(connection, module.check_mode)
             for user in params["users"]:
                 found[user["name"]], left = provide(server, user, params["conclude"])
                 pending += left
+        looked = [look_at(params, wanted) for wanted in params["databases"]]
     except psycopg.Error as error:
-        module.fail_json(msg=str(error).strip())
-    module.exit_json(changed=server.changed, logins=found, pending=pending)
+        module.fail_json(
+            msg="Can't provide the logins and databases of PostgreSQL at %s:%d: %s"
+            % (params["login_host"], params["login_port"], str(error).strip()),
+            refused=is_refusal(error, params["login_user"]),
+        )
+    module.exit_json(
+        changed=server.changed,
+        logins=found,
+        pending=pending,
+        databases=[each for each in looked if each["open"] or each["found"] != each["owner"]],
+        refused=False,
+    )
 
 
 if __name__ == "__main__":

@@ -78,6 +78,16 @@ OPTIONS = {
     "read_only": {"type": "bool", "default": True},
     "cap_add": {"type": "list", "elements": "str", "default": []},
     "config_hash": {"type": "str", "default": ""},
+    "data": {
+        "type": "dict",
+        "options": {
+            "service": {"type": "str", "choices": ["postgres", "redis"], "required": True},
+            "volume": {"type": "str", "required": True},
+            "major": {"type": "int"},
+            "superuser": {"type": "str", "default": "postgres"},
+        },
+        "required_if": [("service", "postgres", ["major"])],
+    },
     "log_options": {"type": "dict", "default": {"max-size": "10m", "max-file": "3"}},
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 0},

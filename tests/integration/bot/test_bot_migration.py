@@ -36,8 +36,6 @@ def migrate(tmp_path: Path) -> Iterator[Migrate]:
     bases = [image for image in client.images.list("aisha/base") if image.tags]
     assert bases, "no image aisha/base: make upstream builds it"
     made = []
-    secrets = tmp_path / "secrets"
-    secrets.mkdir()
     (tmp_path / "play.yml").write_text(PLAY)
 
     def run(script: str) -> tuple[bool, str]:
@@ -54,7 +52,7 @@ def migrate(tmp_path: Path) -> Iterator[Migrate]:
             "bot_webhook_replicas": 0,
             "bot_database_url": f"postgresql://aisha:{PASSWORD}@db.example.com/aisha",
             "bot_s3_secret_key": PASSWORD,
-            "__bot_secret_files": {"folders": {"task": {"path": str(secrets), "checksum": "1"}}},
+            "bot_config_dir": str(tmp_path / "bot"),
         }
         (tmp_path / "hosts.json").write_text(json.dumps({"bot": {"hosts": {"here": here}}}))
         done = subprocess.run(

@@ -52,7 +52,6 @@ def test_files_are_written_once_and_read_by_the_group_only(folder: Path) -> None
     assert stat.S_IMODE((folder / "token").stat().st_mode) == 0o640
     again = run(folder, {"token": SECRET, "url": "x"})
     assert (again["changed"], again["checksum"]) == (False, first["checksum"])
-    assert (first["differs"], again["differs"]) == (True, False)
 
 
 def test_check_mode_says_the_same_and_writes_nothing(folder: Path) -> None:
@@ -103,61 +102,3 @@ def test_a_name_with_a_folder_is_refused(folder: Path) -> None:
     assert failed["failed"] is True
     assert "Give plain names" in failed["msg"]
     assert not folder.exists()
-
-
-def versions(path: Path, content: str, **more: Any) -> dict[str, Any]:
-    folders = [
-        {"name": name, "files": [{"name": "url", "content": content + name}]} for name in ("a", "b")
-    ]
-    return run(path, {}, folders=folders, **more)
-
-
-def test_versions_leave_what_is_in_use_alone_until_told_otherwise(folder: Path) -> None:
-    predicted = versions(folder, "1", check=True)
-    assert not folder.exists()
-    first = versions(folder, "1")
-    assert first["folders"] == predicted["folders"]
-    again = versions(folder, "1")
-    assert (again["changed"], again["made"]) == (False, [])
-    assert (
-        first["made"] == predicted["made"] == [each["path"] for each in first["folders"].values()]
-    )
-    second = versions(folder, "2")
-    paths = [Path(each["folders"]["a"]["path"]) for each in (first, second)]
-    assert [(path / "url").read_text() for path in paths] == ["1a", "2a"]
-    assert stat.S_IMODE(paths[1].stat().st_mode) == 0o750
-    (folder / "a" / "stray").write_text("")
-    (folder / "flat").write_text("")
-    kept = versions(folder, "2", keep=[str(paths[0])])
-    assert kept["removed"] == ["a/stray", f"b/{Path(first['folders']['b']['path']).name}", "flat"]
-    assert paths[0].exists()
-    assert versions(folder, "2", keep=[])["changed"]
-    assert not paths[0].exists()
-    assert not versions(folder, "2", keep=[])["changed"]
-
-
-def test_what_is_in_use_is_known_however_the_path_is_written(folder: Path) -> None:
-    """An engine tells the paths of mounts without the slashes that are too many."""
-    written = f"{folder}//x/"
-    made = run(folder, {}, folders=[{"name": "a", "files": []}], path=written)
-    used = made["folders"]["a"]["path"]
-    assert used == os.path.normpath(used)
-    other = [{"name": "a", "files": [{"name": "f", "content": "2"}]}]
-    kept = run(folder, {}, folders=other, path=written, keep=[used])
-    assert kept["removed"] == []
-    assert Path(used).is_dir()
-
-
-def test_secrets_of_one_that_is_no_longer_wanted_go_when_nothing_has_them_mounted(
-    folder: Path,
-) -> None:
-    versions(folder, "1")
-    (old,) = (folder / "b").iterdir()
-    only = [{"name": "a", "files": [{"name": "url", "content": "1a"}]}]
-    assert not run(folder, {}, folders=only)["changed"]
-    assert not run(folder, {}, folders=only, keep=[str(old)])["changed"]
-    assert run(folder, {}, folders=only, keep=[], check=True)["removed"] == [f"b/{old.name}"]
-    assert old.is_dir()
-    assert run(folder, {}, folders=only, keep=[])["removed"] == [f"b/{old.name}"]
-    assert not old.exists()
-    assert not run(folder, {}, folders=only, keep=[])["changed"]
