@@ -201,6 +201,16 @@ def test_another_run_is_between_two_calls(duel: Duel) -> None:
     duel.run(run_id="second").ok()
 
 
+def test_a_call_that_may_be_the_last_ends_the_run_only_where_it_succeeds(duel: Duel) -> None:
+    holder = duel.plant_holder("worker", health="true")
+    holder.stop()
+    last = {"run_id": "first", "last": False, "last_on_success": True}
+    duel.run(**last, holder="nobody").refused()
+    assert_says(duel.run(run_id="second"), "another run")
+    duel.run(**last).ok()
+    duel.run(run_id="second").ok()
+
+
 def test_a_webhook_is_set(duel: Duel, host: Host) -> None:
     """It is an error, and the way out keeps what users sent meanwhile."""
     duel.plant_holder()
