@@ -135,13 +135,11 @@ import hashlib
 import os
 import shutil
 import stat
-import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.text.converters import to_bytes
+from ansible_collections.aisha.bot_stack.plugins.module_utils.services import files as host_files
 
-FOLDER_MODE = 0o750
-FILE_MODE = 0o640
 VERSION_LETTERS = 12
 
 
@@ -164,25 +162,9 @@ def same(path, content, group):
     """Whether a file has this content, mode and group already."""
     try:
         with open(path, "rb") as file:
-            return file.read() == content and owned(path, FILE_MODE, group)
+            return file.read() == content and owned(path, host_files.FILE_MODE, group)
     except FileNotFoundError:
         return False
-
-
-def write(path, content, group):
-    """Replaces a file at once; it is never readable by others, and never half there."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchown(handle, 0, group)
-            os.fchmod(handle, FILE_MODE)
-            file.write(content)
-            file.flush()
-            os.fsync(handle)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def files_in(path):
@@ -214,7 +196,7 @@ def provide_folder(module, path, given):
     group = module.params["group"]
     files = {file["name"]: to_bytes(file["content"]) for file in given}
     there = files_in(path)
-    folder_differs = not os.path.isdir(path) or not owned(path, FOLDER_MODE, group)
+    folder_differs = not os.path.isdir(path) or not owned(path, host_files.FOLDER_MODE, group)
     written = [
         name
         for name, content in sorted(files.items())
@@ -224,11 +206,9 @@ def provide_folder(module, path, given):
     differs = bool(folder_differs or written or removed)
     if not module.check_mode:
         if folder_differs:
-            os.makedirs(path, exist_ok=True)
-            os.chmod(path, FOLDER_MODE)
-            os.chown(path, 0, group)
+            host_files.provide_folder(path, group)
         for name in written:
-            write(os.path.join(path, name), files[name], group)
+            host_files.write(os.path.join(path, name), files[name], group)
         for name in removed:
             os.unlink(os.path.join(path, name))
     return {

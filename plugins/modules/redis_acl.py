@@ -89,17 +89,15 @@ pending:
 import hashlib
 import os
 import secrets
-import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.text.converters import to_bytes
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection
-from ansible_collections.aisha.bot_stack.plugins.module_utils.services import redis_acl
+from ansible_collections.aisha.bot_stack.plugins.module_utils.services import files, redis_acl
 
 LIST = "users.acl"
 RELOAD = "reload"
 UNREAD = "unread"
-FOLDER_MODE = 0o750
-FILE_MODE = 0o640
 # The password is read from the mounted file, so no process list shows it.
 COMMAND = (
     "REDISCLI_AUTH=$(cat /run/secrets/reload) redis-cli --user reload --no-auth-warning ACL LOAD"
@@ -113,22 +111,6 @@ def read(path):
             return file.read()
     except FileNotFoundError:
         return ""
-
-
-def write(path, text, group):
-    """Replaces a file at once; it is never readable by others, and never half there."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchown(handle, 0, group)
-            os.fchmod(handle, FILE_MODE)
-            file.write(text)
-            file.flush()
-            os.fsync(handle)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def load(client, container):
@@ -177,19 +159,17 @@ def provide(module, client):
     }
     if module.check_mode or not changed:
         return result
-    os.makedirs(path, exist_ok=True)
-    os.chmod(path, FOLDER_MODE)
-    os.chown(path, 0, params["group"])
-    write(os.path.join(path, RELOAD), password + "\n", params["group"])
+    files.provide_folder(path, params["group"])
+    files.write(os.path.join(path, RELOAD), to_bytes(password + "\n"), params["group"])
     # Where this is cut off, the next run has the list read.
-    write(unread, "", params["group"])
-    write(os.path.join(path, LIST), text, params["group"])
+    files.write(unread, b"", params["group"])
+    files.write(os.path.join(path, LIST), to_bytes(text), params["group"])
     answer = "" if fresh else load(client, params["container"])
     if answer in ("", "OK"):
         os.unlink(unread)
     else:
         # It goes on with the list that it has, and a restart must not find another one.
-        write(os.path.join(path, LIST), before, params["group"])
+        files.write(os.path.join(path, LIST), to_bytes(before), params["group"])
         module.fail_json(
             msg="The server in %s does not take the new access list, and goes on with the old one: %s"
             % (params["container"], answer)
@@ -221,6 +201,11 @@ def main():
     except connection.ENGINE_ERRORS as error:
         module.fail_json(
             msg="Can't reach the engine, or container %s: %s" % (module.params["container"], error)
+        )
+    except OSError as error:
+        module.fail_json(
+            msg="%s can't be written: %s. The role must run as root (become: true)."
+            % (error.filename or module.params["path"], error.strerror)
         )
 
 
