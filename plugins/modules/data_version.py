@@ -46,10 +46,12 @@ options:
     type: str
     default: postgres
 extends_documentation_fragment:
+  - aisha.bot_stack.attributes
   - aisha.bot_stack.engine
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
+    support: full
+  idempotent:
     support: full
 """
 

@@ -34,32 +34,15 @@ options:
     description: Password of O(login_user).
     type: str
     required: true
-  users:
-    description: The logins.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name.
-        type: str
-        required: true
-      password:
-        description: Password.
-        type: str
-        required: true
-  conclude:
-    description: Whether nobody uses another password than the wanted one any more.
-    type: bool
-    default: false
+extends_documentation_fragment:
+  - aisha.bot_stack.attributes
+  - aisha.bot_stack.logins
 requirements:
   - psycopg >= 3.1, on the target
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
     support: full
   idempotent:
-    description: A second run changes nothing.
     support: full
 """
 
@@ -181,22 +164,13 @@ def provide(server, user, conclude):
 def main():
     """Runs the module."""
     module = AnsibleModule(
-        argument_spec={
-            "login_host": {"type": "str", "required": True},
-            "login_port": {"type": "int", "default": 5432},
-            "login_user": {"type": "str", "default": "postgres"},
-            "login_password": {"type": "str", "required": True, "no_log": True},
-            "users": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "password": {"type": "str", "required": True, "no_log": True},
-                },
-            },
-            "conclude": {"type": "bool", "default": False},
-        },
+        argument_spec=dict(
+            logins.arguments(password_required=True),
+            login_host={"type": "str", "required": True},
+            login_port={"type": "int", "default": 5432},
+            login_user={"type": "str", "default": "postgres"},
+            login_password={"type": "str", "required": True, "no_log": True},
+        ),
         supports_check_mode=True,
     )
     if psycopg is None:

@@ -29,10 +29,6 @@ options:
     type: str
     required: true
   users:
-    description: The logins.
-    type: list
-    elements: dict
-    required: true
     suboptions:
       name:
         description: Name.
@@ -45,18 +41,14 @@ options:
         description: What it may do, as in the access list.
         type: str
         required: true
-  conclude:
-    description: Whether nobody uses another password than the wanted one any more.
-    type: bool
-    default: false
 extends_documentation_fragment:
+  - aisha.bot_stack.attributes
+  - aisha.bot_stack.logins
   - aisha.bot_stack.engine
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
     support: full
   idempotent:
-    description: A second run changes nothing.
     support: full
 """
 
@@ -93,7 +85,11 @@ import secrets
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.text.converters import to_bytes
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection
-from ansible_collections.aisha.bot_stack.plugins.module_utils.services import files, redis_acl
+from ansible_collections.aisha.bot_stack.plugins.module_utils.services import (
+    files,
+    logins,
+    redis_acl,
+)
 
 LIST = "users.acl"
 RELOAD = "reload"
@@ -180,19 +176,13 @@ def provide(module, client):
 
 def main():
     """Runs the module."""
-    user = {
-        "name": {"type": "str", "required": True},
-        "password": {"type": "str", "no_log": True},
-        "rules": {"type": "str", "required": True},
-    }
     module = AnsibleModule(
         argument_spec=dict(
             connection.ARGUMENTS,
+            **logins.arguments(password_required=False, rules={"type": "str", "required": True}),
             path={"type": "path", "required": True},
             group={"type": "int", "required": True},
             container={"type": "str", "required": True},
-            users={"type": "list", "elements": "dict", "required": True, "options": user},
-            conclude={"type": "bool", "default": False},
         ),
         supports_check_mode=True,
     )
