@@ -13,7 +13,8 @@ version_added: 0.1.0
 description:
   - Reads on the host which version wrote the data in a volume, and fails where a server of the wanted image can't use it.
   - Finds PostgreSQL's data where the volume has it in a sub-folder.
-  - Changes nothing. An image that is not on the host is pulled, except in check mode.
+  - Changes nothing that runs. An image that is not on the host is pulled, and an image of Redis or Valkey that is to read data is run once,
+    to say which version it is. Check mode does neither.
   - Files that the host does not see (a remote engine, a network file system that is not mounted) are not judged; a warning says so.
 author: The aisha.bot_stack team (@aisha)
 options:
@@ -50,7 +51,8 @@ extends_documentation_fragment:
   - aisha.bot_stack.engine
 attributes:
   check_mode:
-    support: full
+    support: partial
+    details: Does not ask an image of Redis or Valkey for its version. Where that matters, a warning says what was not checked.
   idempotent:
     support: full
 """
@@ -105,6 +107,8 @@ UNSEEN = (
     "Could not look into the volume %s: %s. Whether its data fits the image was not checked; see to it yourself"
     " before you change the version."
 )
+UNSAID = "The image %s does not say which version of Valkey or Redis it is"
+NOT_RUN = "In check mode the image %s is not run to say which version of Valkey or Redis it is"
 
 
 def volume_root(client, volume):
@@ -204,12 +208,13 @@ def judge(module, client):
         files = data_versions.look_redis(root)
         # What runs on it reads it; asking an image takes a container.
         server = None
-        if files and image and not image_runs(client, params["container"], image):
-            server = server_of(client, params["stack_name"], params["container"], image)
+        if files and not (image and image_runs(client, params["container"], image)):
+            if not module.check_mode:
+                server = server_of(client, params["stack_name"], params["container"], image)
             if server is None:
                 module.warn(
-                    "The image %s does not say which version of Valkey or Redis it is, so whether it can read the data in"
-                    " the volume %s was not checked." % (params["image"], volume)
+                    "%s, so whether it can read the data in the volume %s was not checked."
+                    % ((NOT_RUN if module.check_mode else UNSAID) % params["image"], volume)
                 )
         warning = data_versions.judge_redis(files, server, volume)
         if warning:
