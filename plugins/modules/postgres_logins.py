@@ -52,7 +52,7 @@ EXAMPLES = r"""
     login_host: db.example.com
     login_password: "{{ postgres_superuser_password }}"
     users:
-      - {name: aisha, password: "{{ vault_postgres_password }}"}
+      - {name: aisha, password: "{{ vault_postgres_bot_password }}"}
   register: found
 
 - name: Shut the old one, once the bot runs with the new one
@@ -60,7 +60,7 @@ EXAMPLES = r"""
     login_host: db.example.com
     login_password: "{{ postgres_superuser_password }}"
     users:
-      - {name: aisha, password: "{{ vault_postgres_password }}"}
+      - {name: aisha, password: "{{ vault_postgres_bot_password }}"}
     conclude: true
   when: found.pending
 """

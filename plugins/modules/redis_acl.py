@@ -59,7 +59,7 @@ EXAMPLES = r"""
     group: 999
     container: aisha-redis
     users:
-      - {name: aisha, password: "{{ vault_redis_password }}", rules: "~aisha:* resetchannels &aisha:* +@all -@dangerous -@admin"}
+      - {name: aisha, password: "{{ vault_redis_bot_password }}", rules: "~aisha:* resetchannels &aisha:* +@all -@dangerous -@admin"}
 """
 
 RETURN = r"""
