@@ -44,6 +44,11 @@ init() {
             --auth-local=peer --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --data-checksums \
             --no-sync --no-instructions "${options[@]}"
         printf '\nhost all all all scram-sha-256\n' >> "$work/data/pg_hba.conf"
+        # Over the socket the server's own user is the superuser, whatever that one's name is.
+        if [[ $user != "$(id -un)" ]]; then
+            sed -i -E 's/^(local .*peer)$/\1 map=superuser/' "$work/data/pg_hba.conf"
+            printf '\nsuperuser "%s" "%s"\n' "$(id -un)" "$user" >> "$work/data/pg_ident.conf"
+        fi
         printf "\nlisten_addresses = '*'\npassword_encryption = scram-sha-256\n" \
             >> "$work/data/postgresql.conf"
         if [[ $database != postgres ]]; then

@@ -82,30 +82,23 @@ def replicas(settings):
     A webhook replica is swapped start first, so that one of them always answers. A worker is not: the new one takes up
     the jobs of the old one, which has its name.
     """
-    name = settings["name"]
-    webhooks = [
-        dict(
+
+    def numbered(role, image, count):
+        return [
             container(
-                "webhook",
-                "%s-webhook-%d" % (name, number),
-                settings["webhook_image"],
+                role,
+                "%s-%s-%d" % (settings["name"], role, number),
+                image,
                 settings,
-                settings["memory"]["webhook"],
-            ),
-            swap="start_first",
-        )
-        for number in range(1, int(settings["webhooks"]) + 1)
-    ]
-    workers = [
-        container(
-            "worker",
-            "%s-worker-%d" % (name, number),
-            settings["image"],
-            settings,
-            settings["memory"]["worker"],
-        )
-        for number in range(1, int(settings["workers"]) + 1)
-    ]
+                settings["memory"][role],
+            )
+            for number in range(1, int(count) + 1)
+        ]
+
+    webhooks = numbered("webhook", settings["webhook_image"], settings["webhooks"])
+    workers = numbered("worker", settings["image"], settings["workers"])
+    for webhook in webhooks:
+        webhook["swap"] = "start_first"
     return webhooks + ([settings["front"]] if webhooks else []) + workers
 
 

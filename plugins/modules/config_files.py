@@ -48,9 +48,12 @@ options:
     type: str
     choices: [present, absent]
     default: present
+extends_documentation_fragment:
+  - aisha.bot_stack.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
+    support: full
+  idempotent:
     support: full
   diff_mode:
     description: Returns details on what has changed, when in diff mode.

@@ -71,17 +71,17 @@ options:
     description: Seconds to wait for an answer.
     type: int
     default: 10
+extends_documentation_fragment:
+  - aisha.bot_stack.attributes
 requirements:
   - minio >= 7.2.16 (Python SDK), on the target
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
     support: full
   diff_mode:
     description: Returns details on what has changed, when in diff mode. Secret keys are never part of it.
     support: full
   idempotent:
-    description: A second run changes nothing.
     support: full
 """
 

@@ -34,20 +34,6 @@ options:
     description: Password of O(login_user).
     type: str
     required: true
-  users:
-    description: The logins.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name.
-        type: str
-        required: true
-      password:
-        description: Password.
-        type: str
-        required: true
   databases:
     description: Databases to look at.
     type: list
@@ -62,18 +48,15 @@ options:
         description: Wanted owner.
         type: str
         required: true
-  conclude:
-    description: Whether nobody uses another password than the wanted one any more.
-    type: bool
-    default: false
+extends_documentation_fragment:
+  - aisha.bot_stack.attributes
+  - aisha.bot_stack.logins
 requirements:
   - psycopg >= 3.1, on the target
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
     support: full
   idempotent:
-    description: A second run changes nothing.
     support: full
 """
 
@@ -83,7 +66,7 @@ EXAMPLES = r"""
     login_host: db.example.com
     login_password: "{{ postgres_superuser_password }}"
     users:
-      - {name: aisha, password: "{{ vault_postgres_password }}"}
+      - {name: aisha, password: "{{ vault_postgres_bot_password }}"}
   register: found
 
 - name: Shut the old one, once the bot runs with the new one
@@ -91,7 +74,7 @@ EXAMPLES = r"""
     login_host: db.example.com
     login_password: "{{ postgres_superuser_password }}"
     users:
-      - {name: aisha, password: "{{ vault_postgres_password }}"}
+      - {name: aisha, password: "{{ vault_postgres_bot_password }}"}
     conclude: true
   when: found.pending
 """
@@ -252,21 +235,13 @@ def provide(server, user, conclude):
 def main():
     """Runs the module."""
     module = AnsibleModule(
-        argument_spec={
-            "login_host": {"type": "str", "required": True},
-            "login_port": {"type": "int", "default": 5432},
-            "login_user": {"type": "str", "default": "postgres"},
-            "login_password": {"type": "str", "required": True, "no_log": True},
-            "users": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "password": {"type": "str", "required": True, "no_log": True},
-                },
-            },
-            "databases": {
+        argument_spec=dict(
+            logins.arguments(password_required=True),
+            login_host={"type": "str", "required": True},
+            login_port={"type": "int", "default": 5432},
+            login_user={"type": "str", "default": "postgres"},
+            login_password={"type": "str", "required": True, "no_log": True},
+            databases={
                 "type": "list",
                 "elements": "dict",
                 "default": [],
@@ -275,8 +250,7 @@ def main():
                     "owner": {"type": "str", "required": True},
                 },
             },
-            "conclude": {"type": "bool", "default": False},
-        },
+        ),
         supports_check_mode=True,
     )
     if psycopg is None:

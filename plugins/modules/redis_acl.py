@@ -29,10 +29,6 @@ options:
     type: str
     required: true
   users:
-    description: The logins.
-    type: list
-    elements: dict
-    required: true
     suboptions:
       name:
         description: Name.
@@ -45,18 +41,14 @@ options:
         description: What it may do, as in the access list.
         type: str
         required: true
-  conclude:
-    description: Whether nobody uses another password than the wanted one any more.
-    type: bool
-    default: false
 extends_documentation_fragment:
+  - aisha.bot_stack.attributes
+  - aisha.bot_stack.logins
   - aisha.bot_stack.engine
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
     support: full
   idempotent:
-    description: A second run changes nothing.
     support: full
 """
 
@@ -67,7 +59,7 @@ EXAMPLES = r"""
     group: 999
     container: aisha-redis
     users:
-      - {name: aisha, password: "{{ vault_redis_password }}", rules: "~aisha:* resetchannels &aisha:* +@all -@dangerous -@admin"}
+      - {name: aisha, password: "{{ vault_redis_bot_password }}", rules: "~aisha:* resetchannels &aisha:* +@all -@dangerous -@admin"}
 """
 
 RETURN = r"""
@@ -89,17 +81,15 @@ pending:
 import hashlib
 import os
 import secrets
-import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection
-from ansible_collections.aisha.bot_stack.plugins.module_utils.services import redis_acl
+from ansible.module_utils.common.text.converters import to_bytes
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import connection, files
+from ansible_collections.aisha.bot_stack.plugins.module_utils.services import logins, redis_acl
 
 LIST = "users.acl"
 RELOAD = "reload"
 UNREAD = "unread"
-FOLDER_MODE = 0o750
-FILE_MODE = 0o640
 # The password is read from the mounted file, so no process list shows it.
 COMMAND = (
     "REDISCLI_AUTH=$(cat /run/secrets/reload) redis-cli --user reload --no-auth-warning ACL LOAD"
@@ -113,22 +103,6 @@ def read(path):
             return file.read()
     except FileNotFoundError:
         return ""
-
-
-def write(path, text, group):
-    """Replaces a file at once; it is never readable by others, and never half there."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchown(handle, 0, group)
-            os.fchmod(handle, FILE_MODE)
-            file.write(text)
-            file.flush()
-            os.fsync(handle)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def load(client, container):
@@ -177,19 +151,17 @@ def provide(module, client):
     }
     if module.check_mode or not changed:
         return result
-    os.makedirs(path, exist_ok=True)
-    os.chmod(path, FOLDER_MODE)
-    os.chown(path, 0, params["group"])
-    write(os.path.join(path, RELOAD), password + "\n", params["group"])
+    files.make_folder(path, params["group"])
+    files.write(os.path.join(path, RELOAD), to_bytes(password + "\n"), params["group"])
     # Where this is cut off, the next run has the list read.
-    write(unread, "", params["group"])
-    write(os.path.join(path, LIST), text, params["group"])
+    files.write(unread, b"", params["group"])
+    files.write(os.path.join(path, LIST), to_bytes(text), params["group"])
     answer = "" if fresh else load(client, params["container"])
     if answer in ("", "OK"):
         os.unlink(unread)
     else:
         # It goes on with the list that it has, and a restart must not find another one.
-        write(os.path.join(path, LIST), before, params["group"])
+        files.write(os.path.join(path, LIST), to_bytes(before), params["group"])
         module.fail_json(
             msg="The server in %s does not take the new access list, and goes on with the old one: %s"
             % (params["container"], answer)
@@ -200,19 +172,13 @@ def provide(module, client):
 
 def main():
     """Runs the module."""
-    user = {
-        "name": {"type": "str", "required": True},
-        "password": {"type": "str", "no_log": True},
-        "rules": {"type": "str", "required": True},
-    }
     module = AnsibleModule(
         argument_spec=dict(
             connection.ARGUMENTS,
+            **logins.arguments(password_required=False, rules={"type": "str", "required": True}),
             path={"type": "path", "required": True},
             group={"type": "int", "required": True},
             container={"type": "str", "required": True},
-            users={"type": "list", "elements": "dict", "required": True, "options": user},
-            conclude={"type": "bool", "default": False},
         ),
         supports_check_mode=True,
     )
@@ -221,6 +187,11 @@ def main():
     except connection.ENGINE_ERRORS as error:
         module.fail_json(
             msg="Can't reach the engine, or container %s: %s" % (module.params["container"], error)
+        )
+    except OSError as error:
+        module.fail_json(
+            msg="%s can't be written: %s. The role must run as root (become: true)."
+            % (error.filename or module.params["path"], error.strerror)
         )
 
 

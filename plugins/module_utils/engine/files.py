@@ -57,8 +57,18 @@ def same(path, content, group):
         return False
 
 
+def make_folder(path, group):
+    """Makes a folder, or gives it the mode and owner that it should have."""
+    os.makedirs(path, exist_ok=True)
+    os.chmod(path, FOLDER_MODE)
+    os.chown(path, 0, group)
+
+
 def write(path, content, group):
-    """Replaces a file at once; it is never readable by others, and never half there."""
+    """Replaces a file at once; it is never readable by others, and never half there, also after a loss of power.
+
+    AnsibleModule.atomic_move would take over the mode of the file that is there, and does not wait for the disk.
+    """
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -94,9 +104,7 @@ def provide(path, files, group, check):
     removed = sorted(set(files_in(path)) - set(files))
     if not check:
         if folder_differs:
-            os.makedirs(path, exist_ok=True)
-            os.chmod(path, FOLDER_MODE)
-            os.chown(path, 0, group)
+            make_folder(path, group)
         for name in written:
             write(os.path.join(path, name), files[name], group)
         for name in removed:

@@ -79,9 +79,7 @@ class Engine:
         rows = apply.observe(self.client, names, self.stack)
         for problem in plan.foreign(names, rows, self.stack):
             raise data_versions.DataError("%s." % (problem[0].upper() + problem[1:]))
-        said = tasks.run(
-            self.client, self.applier, self.stack, wanted, self.info, self.scrub
-        )
+        said = tasks.run(self.client, self.applier, self.stack, wanted, self.info, self.scrub)
         return data_versions.parse_server(said["output"] + said["errors"])
 
 
@@ -115,7 +113,7 @@ def judge(engine, given, current):
     server = None
     if files and image and not runs:
         if engine.check:
-            return {}, warnings + [NOT_ASKED % (given["image"], volume)]
+            return {}, [*warnings, NOT_ASKED % (given["image"], volume)]
         server = engine.server_of(given["name"], image)
         if server is None:
             warnings.append(UNTOLD % (given["image"], volume))

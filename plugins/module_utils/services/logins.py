@@ -17,6 +17,19 @@ import stringprep
 import unicodedata
 
 
+def arguments(password_required, **more):
+    """Options of a module that provides logins (doc_fragments/logins.py). more: what each login has beside its password."""
+    user = dict(
+        more,
+        name={"type": "str", "required": True},
+        password={"type": "str", "required": password_required, "no_log": True},
+    )
+    return {
+        "users": {"type": "list", "elements": "dict", "required": True, "options": user},
+        "conclude": {"type": "bool", "default": False},
+    }
+
+
 def is_alternate(login, name):
     """Whether a login is one beside this name."""
     return re.match(re.escape(name) + r"\.[1-9][0-9]*$", login) is not None

@@ -1,4 +1,4 @@
-"""Folders of files and data in volumes, as `containers` sees to them: what runs keeps what it has mounted."""
+"""Folders of files, and data in volumes: what runs keeps what it has mounted."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ def test_bad_input_writes_nothing(host: Host, tmp_path: Path) -> None:
     bad = folder(path, "first")
     bad["files"][0]["name"] = "../token"
     assert "Give plain names" in host.bad(host.describe(), folders=[bad])["msg"]
-    assert "no name of a container" in host.bad(host.describe("-"), folders=[folder(path, "first")])["msg"]  # fmt: skip
+    refused = host.bad(host.describe("-"), folders=[folder(path, "first")])
+    assert "no name of a container" in refused["msg"]
     assert not path.exists()
     assert host.names() == []
 

@@ -377,6 +377,15 @@ def test_an_adopted_volume_of_another_shape_is_used(stack: Stack) -> None:
     assert "changed=0" in stack.run("postgres").stdout
 
 
+def test_a_superuser_of_another_name_gets_a_new_password(stack: Stack) -> None:
+    stack.settings["postgres_superuser"] = "foo"
+    assert stack.run("postgres").returncode == 0, stack.printed
+    stack.settings["postgres_superuser_password"] = password()
+    done = stack.run("postgres")
+    assert done.returncode == 0, done.stdout
+    assert "changed=0" in stack.run("postgres").stdout
+
+
 def test_redis_data_that_the_image_does_not_read_is_refused_while_the_old_one_runs(
     stack: Stack, tmp_path: Path
 ) -> None:

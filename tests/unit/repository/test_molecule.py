@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from molecule.command import base
 
 
 def linked(settings: Path, scenario: Path) -> None:
@@ -63,6 +64,21 @@ def test_every_scenario_is_in_the_documentation(root: Path) -> None:
     page = (root / "docs/testing.md").read_text()
     for path in (root / "molecule").glob("*/molecule.yml"):
         assert f"| `{path.parent.name}` |" in page
+
+
+def test_login_goes_to_the_container_of_a_host(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    (scenario,) = base.get_configs(
+        {"base_config": [str(root / ".config/molecule/config.yml")]},
+        {"subcommand": "login"},
+        glob_str="molecule/fleet/molecule.yml",
+    )
+    hosts = yaml.safe_load((root / "molecule/fleet/inventory/outside.yml").read_text())["all"][
+        "hosts"
+    ]
+    name, settings = next(iter(hosts.items()))
+    command = scenario.driver.login_cmd_template.format(**scenario.driver.login_options(name))
+    assert command == f"docker exec --interactive --tty {settings['ansible_host']} bash"
 
 
 def values(path: Path) -> dict[str, object]:
