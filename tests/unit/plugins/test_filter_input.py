@@ -274,7 +274,7 @@ def test_what_an_inventory_calls_secret() -> None:
     plain = {
         "secret_dir": "/srv/secrets",
         "bot_s3_access_key": "aisha_access",
-        "bot_secure_logging": True,
+        "minio_secure_logging": True,
         "bot_s3_bucket": "aisha-audio",
         "redis_users": [{"name": "aisha_user", "keys": ["aisha:*"]}],
         "registry_tls_certificate": "-----BEGIN CERTIFICATE-----",

@@ -56,6 +56,20 @@ def test_public_variables_have_the_prefix_of_the_role(role: Path) -> None:
     assert not [name for name in internal if not name.startswith(f"__{role.name}_")]
 
 
+def test_every_option_is_read(role: Path) -> None:
+    """By the role, or by a playbook in its name."""
+    files = [path for path in role.rglob("*") if path.is_file() and path.parent.name != "meta"]
+    files += (role.parents[1] / "playbooks").glob("*.yml")
+    defaults = role / "defaults/main.yml"
+    words = {
+        word
+        for path in files
+        if path != defaults
+        for word in re.findall(r"\w+", path.read_text(errors="replace"))
+    }
+    assert not set(options(role)) - words
+
+
 def test_the_main_file_is_a_table_of_contents(role: Path) -> None:
     for task in load(role / "tasks/main.yml"):
         assert task.get("name"), f"a task without a name: {task}"
