@@ -111,12 +111,12 @@ def judge(engine, given, current):
     # What runs on it reads it; asking an image takes a container.
     runs = current is not None and image is not None and current["image_id"] == image["Id"]
     server = None
-    if files and image and not runs:
-        if engine.check:
-            return {}, [*warnings, NOT_ASKED % (given["image"], volume)]
-        server = engine.server_of(given["name"], image)
+    if files and not runs:
+        # Without an answer, what the files alone forbid is refused all the same.
+        if not engine.check:
+            server = engine.server_of(given["name"], image)
         if server is None:
-            warnings.append(UNTOLD % (given["image"], volume))
+            warnings.append((NOT_ASKED if engine.check else UNTOLD) % (given["image"], volume))
     warning = data_versions.judge_redis(files, server, volume)
     return {}, warnings + ([warning] if warning else [])
 

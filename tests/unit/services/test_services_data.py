@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.aisha.bot_stack.plugins.module_utils.services import data as data_looks
 from ansible_collections.aisha.bot_stack.plugins.module_utils.services import data_versions
 
 
@@ -256,3 +257,34 @@ def test_the_files_of_a_redis_volume(tmp_path: Path) -> None:
         "appendonlydir/appendonly.aof.manifest": None,
         "dump.rdb": ("redis", 11),
     }
+
+
+class Host(data_looks.Engine):
+    """An engine in check mode that has the volume. To run anything on it fails."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(None, None, "stack", {}, str, True)
+        self.folder = folder
+
+    def volume_root(self, _volume: str) -> tuple[str, str]:
+        return str(self.folder), ""
+
+    def image(self, _name: str) -> dict[str, str] | None:
+        return {"Id": "sha256:1"} if (self.folder / "pulled").exists() else None
+
+
+@pytest.mark.parametrize("pulled", [False, True])
+def test_check_mode_runs_no_image_and_says_what_was_not_checked(
+    tmp_path: Path, pulled: bool
+) -> None:
+    if pulled:
+        (tmp_path / "pulled").touch()
+    given = {"name": "redis", "image": "valkey", "data": {"service": "redis", "volume": "vol"}}
+    assert data_looks.judge(Host(tmp_path), given, None) == ({}, [])
+    (tmp_path / "appendonly.aof").write_bytes(b"REDIS0012")
+    _needed, (warning,) = data_looks.judge(Host(tmp_path), given, None)
+    assert "valkey can read the data in the volume vol is not checked in check mode" in warning
+    # What the files alone forbid, no image allows.
+    (tmp_path / "appendonly.aof").rename(tmp_path / "dump.rdb")
+    with pytest.raises(data_versions.DataError, match=r"has data in dump\.rdb only"):
+        data_looks.judge(Host(tmp_path), given, None)
