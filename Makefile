@@ -72,7 +72,7 @@ unit: environment-dev ## Unit tests
 	tests/tools/timed unit pytest --durations=10 --junitxml=.cache/times/unit.xml tests/unit
 
 # In two parts, so that they keep two jobs busy: what runs on this machine's engine, and what runs on Docker hosts of its own.
-HOSTS := tests/integration/fleet tests/integration/polling
+HOSTS := tests/integration/engines tests/integration/fleet tests/integration/polling
 # READY: environment and engine are there. A target that waits for others is begun last, and these take longest.
 integration: integration-engine integration-hosts ## Real services and hosts: the bot, the roles, the modules
 
