@@ -110,6 +110,7 @@ test: environment-dev engine ## All that must pass
 soak: upstream ## Random faults on the fleet for MINUTES=60, and properties with EXAMPLES=20000; not part of make test
 	EXAMPLES=$(EXAMPLES) pytest tests/unit/polling
 	KILLS=200 pytest tests/integration/containers -k killed
+	NEWEST_ENGINE=yes pytest tests/integration/engines
 	tests/tools/soak $(MINUTES)
 
 bench: environment-dev engine ## Measure finding and moving a poller (BENCH_JSON=…); not part of make test

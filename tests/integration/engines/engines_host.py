@@ -19,6 +19,8 @@ SOCKET = "unix:///var/run/docker.sock"
 TLS = "/etc/aisha-test-tls"
 USER = "rootless"
 UID = 1000
+# It is built from its source, which takes minutes.
+NEWEST = os.environ.get("NEWEST_ENGINE") == "yes"
 PROGRAMS = ("dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-proxy")
 
 
@@ -35,12 +37,14 @@ class Host(Machine):
         shutil.copytree(HERE / "image", self.folder / "host")
         content = b"".join(path.read_bytes() for path in sorted((HERE / "image").iterdir()))
         tag = hashlib.sha256(content).hexdigest()[:16]
-        image = f"{self.namespace}:{tag}"
+        target = "newest" if NEWEST else "host"
+        image = f"{self.namespace}:{target}-{tag}"
         scenario.destroy()
         scenario.playbook(
             HERE / "image.yml",
             ROOT / "molecule/resources/create.yml",
             host_image=image,
+            host_target=target,
             scenario_image=image,
             test_namespace=self.namespace,
         )
@@ -53,7 +57,9 @@ class Host(Machine):
         for program in PROGRAMS:
             self.run(["rm", "-f", f"/usr/local/sbin/{program}"])
         if programs:
-            found = self.run(["find", f"/opt/engines/{programs}", "-type", "f", "-perm", "-100"])
+            found = self.run(
+                ["find", "-L", f"/opt/engines/{programs}", "-type", "f", "-perm", "-100"]
+            )
             paths = [path for path in found.split() if path.endswith(PROGRAMS)]
             self.run(["ln", "-sf", *paths, "/usr/local/sbin"])
         # A parent that its containers' other users may pass, which userns-remap wants.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.aisha.bot_stack.plugins.filter import images
-from engines_host import SOCKET, TLS, Host
+from engines_host import NEWEST, SOCKET, TLS, Host
 
 
 @dataclass
@@ -53,6 +53,8 @@ ENGINES = [
         },
     ),
 ]
+if NEWEST:
+    ENGINES.append(Engine("newest", "", "newest"))
 
 
 @pytest.fixture(scope="session", params=ENGINES, ids=lambda engine: engine.name)
