@@ -182,7 +182,7 @@ done"""
             for name, address in engines.items()
         }
         # The first has all groups, by the inventory of this machine.
-        others = {name: {} for name in list(hosts)[1:]}
+        others: dict[str, Any] = {name: {} for name in list(hosts)[1:]}
         settings.write_text(
             json.dumps({"all": {"hosts": hosts, "children": {"redis": {"hosts": others}}}})
         )
