@@ -72,7 +72,7 @@ unit: environment-dev ## Unit tests
 	tests/tools/timed unit pytest --durations=10 --junitxml=.cache/times/unit.xml tests/unit
 
 # In two parts, so that they keep two jobs busy: what runs on this machine's engine, and what runs on Docker hosts of its own.
-HOSTS := tests/integration/fleet tests/integration/polling
+HOSTS := tests/integration/engines tests/integration/fleet tests/integration/polling
 # READY: environment and engine are there. A target that waits for others is begun last, and these take longest.
 integration: integration-engine integration-hosts ## Real services and hosts: the bot, the roles, the modules
 
@@ -110,6 +110,7 @@ test: environment-dev engine ## All that must pass
 soak: upstream ## Random faults on the fleet for MINUTES=60, and properties with EXAMPLES=20000; not part of make test
 	EXAMPLES=$(EXAMPLES) pytest tests/unit/polling
 	KILLS=200 pytest tests/integration/containers -k killed
+	NEWEST_ENGINE=yes pytest tests/integration/engines
 	tests/tools/soak $(MINUTES)
 
 bench: environment-dev engine ## Measure finding and moving a poller (BENCH_JSON=…); not part of make test

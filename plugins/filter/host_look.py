@@ -29,14 +29,17 @@ PACKAGES = {
         "requests==2.34.2",
     ],
 }
+# The SDK wants it for an engine at ssh://, also where it uses the program ssh.
+SSH = "paramiko==5.1.0"
 
 
-def packages_for(version):
-    """What to install for a Python "3.11.2"; None for one that the stack can't use."""
+def packages_for(version, address=""):
+    """What to install for a Python "3.11.2" and an engine at address; None for one that the stack can't use."""
     number = minor(version)
     if not number or not OLDEST <= number <= NEWEST:
         return None
-    return PACKAGES[max(oldest for oldest in PACKAGES if oldest <= number)]
+    packages = PACKAGES[max(oldest for oldest in PACKAGES if oldest <= number)]
+    return sorted([*packages, SSH]) if address.startswith("ssh:") else packages
 
 
 def minor(version):
@@ -64,7 +67,7 @@ def python_plan(seen, path, folder):
             % (path, wanted, setting)
         )
         return plan
-    packages = packages_for(seen["python"])
+    packages = packages_for(seen["python"], seen.get("address", ""))
     if packages is None:
         plan["problem"] = (
             "%s is Python %s. %s: install one beside it, and set docker_host_system_python to its path."

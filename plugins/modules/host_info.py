@@ -76,7 +76,7 @@ engine:
       description: Version of the engine.
       type: str
     root:
-      description: Folder where the engine keeps its data.
+      description: Folder where the engine keeps its data. Where images are in one of their own (C(/var/lib/containerd)), that with less free space.
       type: str
     kind:
       description: >-
@@ -91,7 +91,7 @@ engine:
       type: list
       elements: str
 free_bytes:
-  description: Bytes free where the engine keeps its data. V(none) where that can't be seen.
+  description: Bytes free in that folder. V(none) where that can't be seen.
   returned: always
   type: int
 mtu:
@@ -262,7 +262,9 @@ def observe(module):
         kinds.judge(info, version, module.params["docker_host"], socket.gethostname()),
         reachable=True,
     )
-    result["free_bytes"] = host_facts.free_bytes(info["DockerRootDir"])
+    free, folder = host_facts.least_free(kinds.folders(info))
+    result["free_bytes"] = free
+    result["engine"]["root"] = folder
     result["taken_ports"] = host_facts.taken_ports(
         module.params["ports"], host_facts.listeners(), result["containers"]
     )

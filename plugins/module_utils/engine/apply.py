@@ -112,7 +112,9 @@ class Applier:
         """Creates a container, not started, in all its networks; returns its ID."""
         created = None
         try:
-            body = description.creation(wanted, self._stack, spec, self._api_version)
+            body = description.creation(
+                wanted, self._stack, spec, self._api_version, self.image(wanted["image"])
+            )
             created = self._client.create_container_from_config(body, name)
             for network in wanted["networks"][1:]:
                 self._client.connect_container_to_network(

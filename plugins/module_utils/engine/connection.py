@@ -11,6 +11,7 @@ try:
     import docker
     import docker.errors
     import docker.tls
+    import docker.transport
     import requests
 
     # What the SDK raises where an engine does not answer or refuses.
@@ -64,6 +65,12 @@ def connect(module):
         module.fail_json(
             msg="docker_host is %s, and this host's program ssh is to be used for it: set use_ssh_client: true"
             " beside it (in docker_host_engine of the inventory)." % options["docker_host"]
+        )
+    if options["docker_host"].startswith("ssh://") and not hasattr(
+        docker.transport, "SSHHTTPAdapter"
+    ):
+        module.fail_json(
+            msg="%s The SDK wants it for an engine at ssh://." % missing_required_lib("paramiko")
         )
     tls = None
     if options["tls"] or options["validate_certs"]:

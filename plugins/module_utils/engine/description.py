@@ -209,10 +209,11 @@ def labels(wanted, stack, spec):
     )
 
 
-def creation(wanted, stack, spec, api_version):
+def creation(wanted, stack, spec, api_version, image=None):
     """The body of the engine's request that creates the container (its API, POST /containers/create).
 
-    wanted: from normalised(). spec: from fingerprint(). api_version: the engine's, as (1, 44).
+    wanted: from normalised(). spec: from fingerprint(). api_version: the engine's, as (1, 44). image: as
+    the engine inspects it.
     """
     ports = {"%d/tcp" % inside for _address, _port, inside in wanted["publish"]}
     bindings = {port: [] for port in sorted(ports)}
@@ -254,7 +255,7 @@ def creation(wanted, stack, spec, api_version):
         "ExposedPorts": {port: {} for port in sorted(ports)},
         "HostConfig": host,
     }
-    check = health_check(wanted, api_version)
+    check = health_check(wanted, api_version, image)
     if check:
         body["Healthcheck"] = check
     for key, name in (
@@ -270,7 +271,7 @@ def creation(wanted, stack, spec, api_version):
     return body
 
 
-def health_check(wanted, api_version):
+def health_check(wanted, api_version, image=None):
     """The engine's words for the health check; what is left out is the image's."""
     if wanted["role"] == TASK:
         return {"Test": ["NONE"]}
@@ -284,6 +285,10 @@ def health_check(wanted, api_version):
     check = {names[key]: value for key, value in wanted["healthcheck"].items()}
     if api_version and api_version >= START_INTERVAL_API and check.get("Test") != ["NONE"]:
         check.update(PACE)
+        of_image = ((image or {}).get("Config") or {}).get("Healthcheck") or {}
+        # An engine checks often in that time only.
+        if not check.get("StartPeriod") and not of_image.get("StartPeriod"):
+            check["StartPeriod"] = PACE["Interval"]
     return check
 
 

@@ -143,3 +143,10 @@ def free_bytes(path):
     except FileNotFoundError:
         return None
     return status.f_bavail * status.f_frsize
+
+
+def least_free(folders):
+    """(bytes, folder) of that folder with the fewest free bytes; (None, the first) where none is on this machine."""
+    found = [(free_bytes(folder), folder) for folder in folders]
+    seen = [pair for pair in found if pair[0] is not None]
+    return min(seen) if seen else found[0]

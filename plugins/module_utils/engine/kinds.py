@@ -10,6 +10,8 @@ import re
 OLDEST = (20, 10)
 # Engines that see another file system than the host's root does, by the name they give their machine.
 VIRTUAL_MACHINES = ("Docker Desktop",)
+# Of the host's own containerd. Engines before 27 do not say which one they use.
+CONTAINERD = "/run/containerd/containerd.sock"
 
 
 def judge(info, version, address, host):
@@ -41,18 +43,29 @@ def judge(info, version, address, host):
             "the Docker Engine at %s is %s, and the stack needs 20.10 or newer. Upgrade it."
             % (address, text)
         )
-    driver_type = dict(pair for pair in info.get("DriverStatus") or () if len(pair) == 2).get(
-        "driver-type", ""
-    )
     return {
         "kind": kind,
         "version": text,
         "root": info.get("DockerRootDir") or "",
-        "image_store": "containerd"
-        if "io.containerd.snapshotter" in driver_type
-        else "graphdriver",
+        "image_store": _image_store(info),
         "problems": problems,
     }
+
+
+def folders(info):
+    """Where an engine keeps its data, from its /info: with containerd's image store, images are in that one's folder."""
+    found = [info.get("DockerRootDir") or ""]
+    address = (info.get("Containerd") or {}).get("Address", CONTAINERD)
+    # One that the engine itself has started keeps them below the engine's own.
+    if _image_store(info) == "containerd" and address == CONTAINERD:
+        found.append("/var/lib/containerd")
+    return found
+
+
+def _image_store(info):
+    status = dict(pair for pair in info.get("DriverStatus") or () if len(pair) == 2)
+    snapshotter = "io.containerd.snapshotter" in status.get("driver-type", "")
+    return "containerd" if snapshotter else "graphdriver"
 
 
 def _kind(info, version, options, address, host):

@@ -57,9 +57,33 @@ def true(value):
     return str(value).lower() in ("1", "y", "yes", "true", "on")
 
 
+def through_ssh(address):
+    """As the modules do: this host's program ssh, and the engine's command at the other end."""
+    user, _at, where = address[len("ssh://") :].rstrip("/").rpartition("@")
+    where, _colon, port = where.partition(":")
+    command = ["ssh", "-oBatchMode=yes"]
+    command += (["-l", user] if user else []) + (["-p", port] if port else [])
+    command += ["--", where, "docker system dial-stdio"]
+    ours, theirs = socket.socketpair()
+    ours.settimeout(10)
+    with open(os.devnull, "w") as nowhere:
+        subprocess.Popen(  # noqa: S603
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=nowhere,
+        )
+    theirs.close()
+    return ours
+
+
 def connect(address):
     from http.client import HTTPConnection, HTTPSConnection
 
+    if address.startswith("ssh:"):
+        connection = HTTPConnection("localhost", timeout=10)
+        connection.sock = through_ssh(address)
+        return connection
     if address.startswith("unix:"):
         connection = HTTPConnection("localhost", timeout=10)
         connection.sock = socket.socket(socket.AF_UNIX)
@@ -117,7 +141,9 @@ def ask(address):
 
 address = setting("docker_host", "DOCKER_HOST", "unix:///var/run/docker.sock")
 try:
-    answer = None if address.startswith(("ssh:", "npipe:")) else ask(address)
+    # Without the program ssh, the modules refuse that address by a sentence.
+    asked = not address.startswith("ssh:") or true(engine.get("use_ssh_client"))
+    answer = ask(address) if asked else None
 except Exception:
     # The first question of the modules finds the same, and says it with its reason.
     answer = None
@@ -131,6 +157,7 @@ print(
             "environment": version,
             "packages": packages,
             "host": socket.gethostname(),
+            "address": address,
             "engine": answer,
         }
     )

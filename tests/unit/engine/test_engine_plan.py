@@ -207,6 +207,10 @@ def test_an_engine_that_knows_it_checks_often_while_a_container_starts() -> None
     old, new = (description.health_check(wanted, version) for version in ((1, 43), (1, 44)))
     assert old == {"Test": ["CMD", "true"], "Interval": 3 * 10**9}
     assert new["StartInterval"] == 10**9
+    # Without a time of the start, such an engine would wait a whole interval for the first check.
+    assert new["StartPeriod"] == new["Interval"]
+    slow = {"Config": {"Healthcheck": {"StartPeriod": 300 * 10**9}}}
+    assert "StartPeriod" not in description.health_check(wanted, (1, 44), slow)
     assert description.health_check({**wanted, "role": "task"}, (1, 44)) == {"Test": ["NONE"]}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import kinds
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import host_facts, kinds
 
 SOCKET = "unix:///var/run/docker.sock"
 DOCKER = {"Components": [{"Name": "Engine"}, {"Name": "containerd"}]}
@@ -97,3 +97,25 @@ def test_the_image_store_is_said() -> None:
     assert kinds.judge(INFO, DOCKER, SOCKET, "bot1")["image_store"] == "graphdriver"
     store = kinds.judge({**INFO, **CONTAINERD}, DOCKER, SOCKET, "bot1")["image_store"]
     assert store == "containerd"
+
+
+@pytest.mark.parametrize(
+    ("info", "more"),
+    [
+        ({}, []),
+        ({"Containerd": {"Address": kinds.CONTAINERD}}, []),
+        (CONTAINERD, ["/var/lib/containerd"]),
+        ({**CONTAINERD, "Containerd": {"Address": kinds.CONTAINERD}}, ["/var/lib/containerd"]),
+        ({**CONTAINERD, "Containerd": {"Address": "/run/docker/containerd/containerd.sock"}}, []),
+    ],
+    ids=["20.10", "29 after an upgrade", "26", "29", "29 with its own containerd"],
+)
+def test_free_space_is_looked_for_where_images_are(info: dict[str, Any], more: list[str]) -> None:
+    assert kinds.folders({**INFO, **info}) == ["/var/lib/docker", *more]
+
+
+def test_the_folder_with_less_space_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {"/a": 5, "/b": 3}
+    monkeypatch.setattr(host_facts, "free_bytes", free.get)
+    assert host_facts.least_free(["/a", "/b", "/gone"]) == (3, "/b")
+    assert host_facts.least_free(["/gone"]) == (None, "/gone")

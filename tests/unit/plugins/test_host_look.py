@@ -16,6 +16,8 @@ LOOK = ROOT / "roles/docker_host/files/look.py"
 NEW = host_look.PACKAGES[(3, 10)]
 OLD = host_look.PACKAGES[(3, 9)]
 
+SEEN_BY_SSH = {"address": "ssh://root@bot1.example.com", "environment": "3.11.2"}
+
 
 def looked(**seen: Any) -> dict[str, Any]:
     found = {
@@ -37,6 +39,12 @@ def python(result: dict[str, Any], path: str = "/usr/bin/python3") -> dict[str, 
 def test_each_python_gets_what_it_can_install(version: str, packages: list[str]) -> None:
     plan = python(looked(python=version))
     assert (plan["make"], plan["packages"], plan["problem"]) == (True, packages, "")
+
+
+def test_an_engine_at_ssh_takes_what_the_sdk_wants_for_it() -> None:
+    plan = python(looked(**SEEN_BY_SSH, packages=NEW))
+    assert (plan["make"], plan["packages"]) == (True, sorted([*NEW, host_look.SSH]))
+    assert not python(looked(**SEEN_BY_SSH, packages=plan["packages"]))["make"]
 
 
 @pytest.mark.parametrize("version", ["2.7.18", "3.6.8", "3.8.10", "3.15.0"])
