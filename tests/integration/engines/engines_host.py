@@ -140,8 +140,10 @@ done"""
         """Podman's service, and its address."""
         path = "/run/podman/podman.sock"
         self.run(["mkdir", "-p", "/run/podman"])
+        service = ["system", "service"]
         self.container.exec_run(
-            ["podman", "system", "service", "--time=0", f"unix://{path}"], detach=True
+            ["podman", "--root=/var/lib/docker/podman", *service, "--time=0", f"unix://{path}"],
+            detach=True,
         )
         return self.answering(path)
 
