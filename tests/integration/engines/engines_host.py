@@ -142,7 +142,7 @@ done"""
         self.run(["mkdir", "-p", "/run/podman"])
         service = ["system", "service"]
         self.container.exec_run(
-            ["podman", "--root=/var/lib/docker/podman", *service, "--time=0", f"unix://{path}"],
+            ["podman", "--storage-driver=vfs", *service, "--time=0", f"unix://{path}"],
             detach=True,
         )
         return self.answering(path)
