@@ -6,6 +6,7 @@ import io
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -332,6 +333,62 @@ def test_volumes_are_seen_to_again_where_that_failed(host: Host) -> None:
     carry_out(host, wanted, see_to=lambda each: seen.append(each["name"]))
     assert seen == [A]
     carry_out(host, wanted, see_to=full)
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+def test_volumes_of_a_new_one_are_seen_to_while_the_former_one_runs(host: Host, swap: str) -> None:
+    carry_out(host, quick(host, swap=swap))
+    former = host.inspect()
+    new = quick(host, swap=swap, env={"A": "2"})
+
+    def full(wanted: dict[str, Any]) -> None:
+        assert wanted["name"] == A
+        assert host.inspect(NEXT)["State"]["Status"] == "created"
+        assert_runs(host)
+        raise apply.ApplyError("no space left")
+
+    with pytest.raises(apply.ApplyError, match="no space left\nThe former one was not touched"):
+        carry_out(host, new, see_to=full)
+    assert host.names() == [A]
+    assert host.inspect()["Id"] == former["Id"]
+    assert host.inspect()["State"]["StartedAt"] == former["State"]["StartedAt"]
+
+
+def published(host: Host, **more: Any) -> dict[str, Any]:
+    """What publishes a port and owns no volume, as the front."""
+    host.engine.networks.create(STACK)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return quick(host, publish=[f"127.0.0.1:{port}:8080"], networks=[STACK], **more)
+
+
+def test_what_publishes_a_port_is_tried_while_the_former_one_serves(host: Host) -> None:
+    old = published(host)
+    carry_out(host, old)
+    former = host.inspect()
+    tried: list[str] = []
+
+    def look() -> None:
+        assert_runs(host)
+        if NEXT in host.names():
+            found = host.inspect(NEXT)
+            assert not found["HostConfig"]["PortBindings"]
+            # Nobody who asks for the one that serves gets this one.
+            assert A not in found["NetworkSettings"]["Networks"][STACK]["Aliases"]
+            tried.append(found["State"]["Status"])
+
+    bad = {**old, "command": ILL, "wait_timeout": 1}
+    with pytest.raises(apply.ApplyError, match="The former one was not touched"):
+        carry_out(host, bad, Watched(host.engine.api, look))
+    assert "running" in tried
+    assert host.inspect()["Id"] == former["Id"]
+    assert host.inspect()["State"]["StartedAt"] == former["State"]["StartedAt"]
+    assert_one_is_well(host, old)
+    new = {**old, "env": {"A": "2"}}
+    carry_out(host, new)
+    assert host.inspect()["HostConfig"]["PortBindings"]
+    assert_one_is_well(host, new)
 
 
 def test_nothing_restarts_what_tries_a_volume(host: Host) -> None:

@@ -215,6 +215,16 @@ def test_one_that_ends_gives_what_it_wrote(host: Host) -> None:
     assert done["oom_killed"]
 
 
+def test_one_that_ends_takes_the_place_of_one_that_was_broken_off(host: Host) -> None:
+    once = host.describe(command=["echo", "new"])
+    labels = {"aisha.bot_stack.name": STACK, "aisha.bot_stack.role": "task"}
+    host.engine.containers.create(host.image, ["echo", "old"], name=A, labels=labels).start()
+    assert host.good(once, state="finished", check=True)["results"] == []
+    assert host.names() == [A]
+    (done,) = host.good(once, state="finished")["results"]
+    assert (done["output"], done["error"], host.names()) == ("new\n", "", [])
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -49,6 +49,7 @@ TOKEN = f"712345678:{token_urlsafe(26)[:35]}"
         ("images_registry_address", "127.0.0.1:5000"),
         ("images_registry_address", "registry.example.com"),
         ("stack_registry", "data1:5000"),
+        ("stack_registry", "localhost"),
         ("postgres_publish_address", "192.0.2.11"),
         ("postgres_publish_address", "2001:db8::1"),
         ("bot_publish_address", "0.0.0.0"),
@@ -99,6 +100,7 @@ EARLY = "ends the login too early"
         ("bot_database_url", f"postgresql://a:x%{PASSWORD}@db:5432/a".replace("%", "%g"), ENCODE),
         ("bot_database_url", f'postgresql://a:"{PASSWORD}@db:5432/a', ENCODE),
         ("bot_database_url", f"postgresql://a:%ff{PASSWORD}@db:5432/a", "not UTF-8"),
+        ("bot_database_url", f"postgresql://a:%00{PASSWORD}@db:5432/a", "can't be typed"),
         ("bot_database_url", f"postgresql://a:{PASSWORD} x@db:5432/a", "it has a blank"),
         ("bot_database_url", f"mysql://a:{PASSWORD}@db/a", "postgresql:// or postgres://"),
         ("bot_database_url", f"a:{PASSWORD}@db/a", "does not begin with"),
@@ -132,6 +134,13 @@ def test_an_address_that_can_not_work(name: str, value: Any, because: str) -> No
     assert because in sentences[0]
     assert PASSWORD not in sentences[0]
     assert TOKEN.partition(":")[2] not in sentences[0]
+
+
+def test_a_sentence_stays_readable_and_an_unknown_name_is_no_address() -> None:
+    (long,) = address_problems({"bot_api_url": "x" * 300})
+    assert long.startswith("bot_api_url can't be used:")
+    with pytest.raises(AnsibleError, match="knows no address that is called bot_name"):
+        address_problems({"bot_name": "aisha"})
 
 
 @given(st.text(max_size=40), st.sampled_from(["bot_database_url", "bot_redis_url"]))
