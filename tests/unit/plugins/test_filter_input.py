@@ -18,7 +18,7 @@ from ansible_collections.aisha.bot_stack.plugins.filter.passwords import (
     password_problems,
     percent_encoded,
 )
-from ansible_collections.aisha.bot_stack.plugins.filter.secrets import secrets_of
+from ansible_collections.aisha.bot_stack.plugins.filter.secrets import scrubbed, secrets_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -227,6 +227,8 @@ def test_whatever_can_be_typed_may_be_in_a_password(typed: str) -> None:
         (f"CHANGE_ME{'x' * 16}", "is still a placeholder"),
         ("x" * 16 + "\n", "has a line break"),
         ("x" * 8 + "\t" + "x" * 8, "has a line break or another control character"),
+        ("x" * 8 + "\u2028" + "x" * 8, "has a line break or another control character"),
+        ("x" * 8 + "\x85" + "x" * 8, "has a line break or another control character"),
         (" " + "x" * 16, "begins or ends with a blank"),
         ("x" * 16 + " ", "begins or ends with a blank"),
         ("ß" * 37, "is longer than the 72 bytes"),
@@ -284,6 +286,7 @@ def test_what_an_inventory_calls_secret() -> None:
         "secret_dir": "/srv/secrets",
         "bot_s3_access_key": "aisha_access",
         "minio_secure_logging": True,
+        "ssh_public_key": "ssh-ed25519 AAAAC3",
         "bot_s3_bucket": "aisha-audio",
         "redis_users": [{"name": "aisha_user", "keys": ["aisha:*"]}],
         "registry_tls_certificate": "-----BEGIN CERTIFICATE-----",
@@ -304,3 +307,10 @@ def test_what_an_inventory_calls_secret() -> None:
         return [str(value)]
 
     assert sorted(found) == sorted(texts(list(secret.values())))
+
+
+def test_what_an_inventory_calls_secret_is_taken_out_of_a_text() -> None:
+    key = token_hex(8)
+    said = f"{key} and {TOKEN}"
+    assert scrubbed(said, secrets_of({"vendor_api_key": key})) == "*** and 712345678:***"
+    assert scrubbed(said) == f"{key} and 712345678:***"
