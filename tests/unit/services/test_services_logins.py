@@ -138,6 +138,8 @@ def test_what_no_bot_uses_changes_at_once(name: str) -> None:
         ("postgresql://bot:x@db/bot", {"bot": "bot"}, "postgresql://bot:x@db/bot"),
         ("postgresql://bot:x@db/bot", {}, "postgresql://bot:x@db/bot"),
         ("postgresql://bott:x@db/bot", {"bot": "bot.1"}, "postgresql://bott:x@db/bot"),
+        # As it stands in a URL.
+        ("postgresql://a%40b:x@db/bot", {"a@b": "a@b.1"}, "postgresql://a%40b.1:x@db/bot"),
         # No login in it: a host of this name is none.
         ("postgresql://bot:5432/bot", {"bot": "bot.1"}, "postgresql://bot:5432/bot"),
         ("postgresql:///bot", {"bot": "bot.1"}, "postgresql:///bot"),
