@@ -245,6 +245,17 @@ def test_after_a_run_that_was_broken_off_a_bad_release_brings_back_the_former_on
     assert_one_is_well(host, old)
 
 
+def test_a_former_one_that_did_not_run_is_put_back_and_left_so(host: Host) -> None:
+    """Somebody has stopped it, and a bad release is no reason to start it."""
+    carry_out(host, quick(host))
+    host.engine.containers.get(A).stop(timeout=1)
+    with pytest.raises(apply.ApplyError, match="was put back; it did not run before"):
+        carry_out(host, quick(host, command=ILL, wait_timeout=1))
+    assert host.names() == [A]
+    assert host.inspect()["State"]["Status"] == "exited"
+    assert host.inspect()["HostConfig"]["RestartPolicy"]["Name"] == "always"
+
+
 def test_one_that_only_runs_is_not_proven_when_the_run_was_broken_off(host: Host) -> None:
     """Without a health check, what crashes every second is running most of the time."""
     old = quick(host)
