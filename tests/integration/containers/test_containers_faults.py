@@ -429,6 +429,7 @@ def test_a_diff_shows_what_is_done(host: Host) -> None:
     assert [line.split(",")[0] for line in diff["after"].splitlines()] == [
         f"{A}.next: created", f"{B}.next: created",
     ]  # fmt: skip
+    assert host.names() == []
     host.good(host.describe(A))
     host.engine.containers.get(A).update(mem_limit="64m", memswap_limit="64m")
     predicted = host.good(host.describe(A), check=True)["diff"]["after"]
