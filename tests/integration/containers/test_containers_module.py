@@ -189,6 +189,7 @@ def test_what_nobody_wants_any_more_goes_last_and_absent_takes_what_is_aside(hos
     host.good(host.describe(A, env={"A": "2"}), state="created")
     assert host.names() == [A, A + ".next"]
     assert host.good({"name": A}, state="absent", check=True)["changed"]
+    assert host.names() == [A, A + ".next"]
     host.good({"name": A}, state="absent")
     assert host.names() == []
     assert not host.good({"name": A}, state="absent")["changed"]
