@@ -67,7 +67,7 @@ def secrets_of(variables):
             # One that can't be had has no value that could be shown: a file of the lookup is not there.
             continue
         found.update(_texts(value, is_secret(name), [PLACES]))
-    return sorted(found, key=lambda text: (-len(text), text))
+    return sorted(found)
 
 
 def scrubbed(text, secrets=()):

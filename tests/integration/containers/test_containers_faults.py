@@ -6,6 +6,7 @@ import io
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -244,6 +245,17 @@ def test_after_a_run_that_was_broken_off_a_bad_release_brings_back_the_former_on
     assert_one_is_well(host, old)
 
 
+def test_a_former_one_that_did_not_run_is_put_back_and_left_so(host: Host) -> None:
+    """Somebody has stopped it, and a bad release is no reason to start it."""
+    carry_out(host, quick(host))
+    host.engine.containers.get(A).stop(timeout=1)
+    with pytest.raises(apply.ApplyError, match="was put back; it did not run before"):
+        carry_out(host, quick(host, command=ILL, wait_timeout=1))
+    assert host.names() == [A]
+    assert host.inspect()["State"]["Status"] == "exited"
+    assert host.inspect()["HostConfig"]["RestartPolicy"]["Name"] == "always"
+
+
 def test_one_that_only_runs_is_not_proven_when_the_run_was_broken_off(host: Host) -> None:
     """Without a health check, what crashes every second is running most of the time."""
     old = quick(host)
@@ -334,6 +346,62 @@ def test_volumes_are_seen_to_again_where_that_failed(host: Host) -> None:
     carry_out(host, wanted, see_to=full)
 
 
+@pytest.mark.parametrize("swap", SWAPS)
+def test_volumes_of_a_new_one_are_seen_to_while_the_former_one_runs(host: Host, swap: str) -> None:
+    carry_out(host, quick(host, swap=swap))
+    former = host.inspect()
+    new = quick(host, swap=swap, env={"A": "2"})
+
+    def full(wanted: dict[str, Any]) -> None:
+        assert wanted["name"] == A
+        assert host.inspect(NEXT)["State"]["Status"] == "created"
+        assert_runs(host)
+        raise apply.ApplyError("no space left")
+
+    with pytest.raises(apply.ApplyError, match="no space left\nThe former one was not touched"):
+        carry_out(host, new, see_to=full)
+    assert host.names() == [A]
+    assert host.inspect()["Id"] == former["Id"]
+    assert host.inspect()["State"]["StartedAt"] == former["State"]["StartedAt"]
+
+
+def published(host: Host, **more: Any) -> dict[str, Any]:
+    """What publishes a port and owns no volume, as the front."""
+    host.engine.networks.create(STACK)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return quick(host, publish=[f"127.0.0.1:{port}:8080"], networks=[STACK], **more)
+
+
+def test_what_publishes_a_port_is_tried_while_the_former_one_serves(host: Host) -> None:
+    old = published(host)
+    carry_out(host, old)
+    former = host.inspect()
+    tried: list[str] = []
+
+    def look() -> None:
+        assert_runs(host)
+        if NEXT in host.names():
+            found = host.inspect(NEXT)
+            assert not found["HostConfig"]["PortBindings"]
+            # Nobody who asks for the one that serves gets this one.
+            assert A not in found["NetworkSettings"]["Networks"][STACK]["Aliases"]
+            tried.append(found["State"]["Status"])
+
+    bad = {**old, "command": ILL, "wait_timeout": 1}
+    with pytest.raises(apply.ApplyError, match="The former one was not touched"):
+        carry_out(host, bad, Watched(host.engine.api, look))
+    assert "running" in tried
+    assert host.inspect()["Id"] == former["Id"]
+    assert host.inspect()["State"]["StartedAt"] == former["State"]["StartedAt"]
+    assert_one_is_well(host, old)
+    new = {**old, "env": {"A": "2"}}
+    carry_out(host, new)
+    assert host.inspect()["HostConfig"]["PortBindings"]
+    assert_one_is_well(host, new)
+
+
 def test_nothing_restarts_what_tries_a_volume(host: Host) -> None:
     """Should the run be broken off meanwhile: it has the image and the token of another one."""
     mount = {"type": "volume", "source": A, "target": "/data"}
@@ -361,6 +429,7 @@ def test_a_diff_shows_what_is_done(host: Host) -> None:
     assert [line.split(",")[0] for line in diff["after"].splitlines()] == [
         f"{A}.next: created", f"{B}.next: created",
     ]  # fmt: skip
+    assert host.names() == []
     host.good(host.describe(A))
     host.engine.containers.get(A).update(mem_limit="64m", memswap_limit="64m")
     predicted = host.good(host.describe(A), check=True)["diff"]["after"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
+import tarfile
 from typing import Any
 
 import pytest
@@ -185,6 +189,7 @@ def test_what_nobody_wants_any_more_goes_last_and_absent_takes_what_is_aside(hos
     host.good(host.describe(A, env={"A": "2"}), state="created")
     assert host.names() == [A, A + ".next"]
     assert host.good({"name": A}, state="absent", check=True)["changed"]
+    assert host.names() == [A, A + ".next"]
     host.good({"name": A}, state="absent")
     assert host.names() == []
     assert not host.good({"name": A}, state="absent")["changed"]
@@ -215,6 +220,16 @@ def test_one_that_ends_gives_what_it_wrote(host: Host) -> None:
     assert done["oom_killed"]
 
 
+def test_one_that_ends_takes_the_place_of_one_that_was_broken_off(host: Host) -> None:
+    once = host.describe(command=["echo", "new"])
+    labels = {"aisha.bot_stack.name": STACK, "aisha.bot_stack.role": "task"}
+    host.engine.containers.create(host.image, ["echo", "old"], name=A, labels=labels).start()
+    assert host.good(once, state="finished", check=True)["results"] == []
+    assert host.names() == [A]
+    (done,) = host.good(once, state="finished")["results"]
+    assert (done["output"], done["error"], host.names()) == ("new\n", "", [])
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -242,3 +257,44 @@ def test_an_image_that_cannot_be_had_is_refused_before_any_change(host: Host) ->
     failed = host.bad(host.describe(A, env={"A": "2"}), host.describe(B, image=missing))
     assert f"can't pull {missing}" in failed["msg"]
     assert host.inspect(A)["Id"] == before
+
+
+def test_an_image_for_another_processor_is_said(host: Host) -> None:
+    """Before it is tried; the engine of a machine that can run it all the same goes on."""
+    other = "arm64" if host.engine.info()["Architecture"] == "x86_64" else "amd64"
+    layer = io.BytesIO()
+    tarfile.open(fileobj=layer, mode="w").close()
+    identity = "sha256:" + hashlib.sha256(layer.getvalue()).hexdigest()
+    rootfs = {"type": "layers", "diff_ids": [identity]}
+    config = {"architecture": other, "os": "linux", "config": {}, "rootfs": rootfs}
+    manifest = [{"Config": "config.json", "RepoTags": [f"{STACK}-other:1"], "Layers": ["layer"]}]
+    files = {
+        "config.json": json.dumps(config).encode(),
+        "manifest.json": json.dumps(manifest).encode(),
+        "layer": layer.getvalue(),
+    }
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    (image,) = host.engine.images.load(packed.getvalue())
+    try:
+        done = host.good(host.describe(image=image.id, command=["true"]), state="finished")
+    finally:
+        host.engine.images.remove(f"{STACK}-other:1")
+    assert f"the image {image.id} is for {other}, and" in str(done["warnings"])
+
+
+def test_a_name_that_stands_twice_is_refused(host: Host) -> None:
+    failed = host.bad(host.describe(A), host.describe(A, env={"A": "2"}))
+    assert "A name stands twice in containers" in failed["msg"]
+    assert host.names() == []
+
+
+def test_nothing_is_created_beside_one_that_only_does_not_run(host: Host) -> None:
+    host.good(host.describe(A))
+    host.engine.containers.get(A).stop(timeout=1)
+    assert not host.good(host.describe(A), state="created")["changed"]
+    assert host.names() == [A]

@@ -76,4 +76,4 @@ def test_it_says_why_there_is_no_evidence(worker: Any, tmp_path: Path) -> None:
 
 
 def test_it_says_that_there_is_no_worker(tmp_path: Path) -> None:
-    assert f"{NAME}-worker-1" in smoke(tmp_path)
+    assert f'Could not find container "{NAME}-worker-1"' in smoke(tmp_path)

@@ -68,6 +68,7 @@ def test_verdicts(rows: dict[str, Any], action: str, mends: list[str]) -> None:
         # Running is no proof.
         ({"app": row(health=""), "app.previous": row(spec="old")}, "swap", [], True),
         ({"app": row(health="starting"), "app.previous": row(spec="old")}, "swap", [], True),
+        ({"app": row(state="exited"), "app.previous": row(spec="old")}, "swap", [], True),
         ({"app.previous": row(state="exited", spec="old")}, "swap", [], True),
         ({"app.previous": row(state="exited"), "app.next": row()}, "mend", ["app.next"], True),
     ],
@@ -212,6 +213,8 @@ def test_an_engine_that_knows_it_checks_often_while_a_container_starts() -> None
     slow = {"Config": {"Healthcheck": {"StartPeriod": 300 * 10**9}}}
     assert "StartPeriod" not in description.health_check(wanted, (1, 44), slow)
     assert description.health_check({**wanted, "role": "task"}, (1, 44)) == {"Test": ["NONE"]}
+    none = description.normalised({**GIVEN, "healthcheck": {"test": ["NONE"]}})
+    assert description.health_check(none, (1, 44)) == {"Test": ["NONE"]}
 
 
 def test_a_port_of_an_ipv6_address() -> None:
@@ -220,6 +223,14 @@ def test_a_port_of_an_ipv6_address() -> None:
     assert bindings == {
         "8080/tcp": [{"HostIp": "::1", "HostPort": "80"}, {"HostIp": "127.0.0.1", "HostPort": "80"}]
     }
+
+
+def test_it_has_no_network_that_it_was_not_given() -> None:
+    for networks in ([], ["none"]):
+        wanted = description.normalised({**GIVEN, "networks": networks})
+        body = description.creation(wanted, "aisha", "", None)
+        assert body["HostConfig"]["NetworkMode"] == "none"
+        assert "NetworkingConfig" not in body
 
 
 def test_all_that_the_engine_is_told() -> None:

@@ -207,3 +207,14 @@ def test_what_is_wrong_with_a_token_is_said_once_and_with_an_image_for_each() ->
         "the image two: it is bad",
         "the image three was killed, for want of memory: its limit of 64m is not enough; raise bot_worker_memory",
     ]
+
+
+def test_what_services_say_is_passed_on_and_silence_is_a_problem() -> None:
+    silent = "PostgreSQL at db1 can't be reached"
+    assert tasks.service_problems({"status": 0, "output": f'n{{"silent": ["{silent}"]}}'}, "n") == [
+        silent
+    ]
+    assert tasks.service_problems({"status": 0, "output": 'n{"silent": []}'}, "n") == []
+    (sentence,) = tasks.service_problems({"status": 3, "output": '{"silent": []}'}, "n")
+    subject = "the check of database, Redis and object storage"
+    assert sentence.startswith(f"{subject} ended with status 3")

@@ -19,6 +19,7 @@ DESCRIPTION = {
         {"type": "volume", "source": "a-logs", "target": "/app/logs", "read_only": False},
         {"type": "volume", "source": "a-models", "target": "/models", "read_only": True},
         {"type": "volume", "target": "/anonymous"},
+        {"type": "bind", "source": "/srv", "target": "/srv"},
         {"type": "bind", "source": "/etc/aisha", "target": "/run/secrets", "read_only": True},
     ],
 }

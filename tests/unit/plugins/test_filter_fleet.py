@@ -105,6 +105,13 @@ RESTORATIONS: dict[str, tuple[State, tuple[str, str]]] = {
         ),
         ("data1", "z"),
     ),
+    "what a host had stopped that failed then": (
+        state(
+            bot2=BOT2_FAILED,
+            data1={"stopped": {**stopped(entry("a-copy")), **failed()}},
+        ),
+        ("", ""),
+    ),
     "nobody but suspects was stopped": (
         state(
             bot2=BOT2_FAILED,

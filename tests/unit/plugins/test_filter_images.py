@@ -72,6 +72,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         gone([image(1, f"{OURS}bot:1", "mine:1"), image(2)]),
         [],
     ),
+    "with a foreign name that is as old, none": (
+        gone([image(1, f"{OURS}bot:1", "mine:1"), image(2), image(3, "mine:2")]),
+        [],
+    ),
     "a name that only begins alike": (
         gone([image(1, "registry.example.com:5000/aishas/bot:1"), image(2)]),
         [],
@@ -143,10 +147,13 @@ def test_which_containers_have_finished() -> None:
     rows = [
         row("aisha-migrate", "exited"),
         row("aisha-postgres-volumes", "created"),
+        row("aisha-check", "dead"),
         row("aisha-backup", "running"),
         row("aisha-primary", "exited", role="primary"),
         row("other-migrate", "exited", stack="other"),
         {"Names": ["/aisha-mend"], "State": "exited", "Labels": None},
         {**row("", "dead"), "Names": None},
     ]
-    assert finished_tasks(rows, "aisha") == ["aisha-migrate", "aisha-postgres-volumes"]
+    assert finished_tasks(rows, "aisha") == [
+        "aisha-migrate", "aisha-postgres-volumes", "aisha-check",
+    ]  # fmt: skip

@@ -18,7 +18,7 @@ from ansible_collections.aisha.bot_stack.plugins.filter.passwords import (
     password_problems,
     percent_encoded,
 )
-from ansible_collections.aisha.bot_stack.plugins.filter.secrets import secrets_of
+from ansible_collections.aisha.bot_stack.plugins.filter.secrets import scrubbed, secrets_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +49,7 @@ TOKEN = f"712345678:{token_urlsafe(26)[:35]}"
         ("images_registry_address", "127.0.0.1:5000"),
         ("images_registry_address", "registry.example.com"),
         ("stack_registry", "data1:5000"),
+        ("stack_registry", "localhost"),
         ("postgres_publish_address", "192.0.2.11"),
         ("postgres_publish_address", "2001:db8::1"),
         ("bot_publish_address", "0.0.0.0"),
@@ -99,6 +100,7 @@ EARLY = "ends the login too early"
         ("bot_database_url", f"postgresql://a:x%{PASSWORD}@db:5432/a".replace("%", "%g"), ENCODE),
         ("bot_database_url", f'postgresql://a:"{PASSWORD}@db:5432/a', ENCODE),
         ("bot_database_url", f"postgresql://a:%ff{PASSWORD}@db:5432/a", "not UTF-8"),
+        ("bot_database_url", f"postgresql://a:%00{PASSWORD}@db:5432/a", "can't be typed"),
         ("bot_database_url", f"postgresql://a:{PASSWORD} x@db:5432/a", "it has a blank"),
         ("bot_database_url", f"mysql://a:{PASSWORD}@db/a", "postgresql:// or postgres://"),
         ("bot_database_url", f"a:{PASSWORD}@db/a", "does not begin with"),
@@ -132,6 +134,13 @@ def test_an_address_that_can_not_work(name: str, value: Any, because: str) -> No
     assert because in sentences[0]
     assert PASSWORD not in sentences[0]
     assert TOKEN.partition(":")[2] not in sentences[0]
+
+
+def test_a_sentence_stays_readable_and_an_unknown_name_is_no_address() -> None:
+    (long,) = address_problems({"bot_api_url": "x" * 300})
+    assert long.startswith("bot_api_url can't be used:")
+    with pytest.raises(AnsibleError, match="knows no address that is called bot_name"):
+        address_problems({"bot_name": "aisha"})
 
 
 @given(st.text(max_size=40), st.sampled_from(["bot_database_url", "bot_redis_url"]))
@@ -218,6 +227,8 @@ def test_whatever_can_be_typed_may_be_in_a_password(typed: str) -> None:
         (f"CHANGE_ME{'x' * 16}", "is still a placeholder"),
         ("x" * 16 + "\n", "has a line break"),
         ("x" * 8 + "\t" + "x" * 8, "has a line break or another control character"),
+        ("x" * 8 + "\u2028" + "x" * 8, "has a line break or another control character"),
+        ("x" * 8 + "\x85" + "x" * 8, "has a line break or another control character"),
         (" " + "x" * 16, "begins or ends with a blank"),
         ("x" * 16 + " ", "begins or ends with a blank"),
         ("ß" * 37, "is longer than the 72 bytes"),
@@ -275,6 +286,7 @@ def test_what_an_inventory_calls_secret() -> None:
         "secret_dir": "/srv/secrets",
         "bot_s3_access_key": "aisha_access",
         "minio_secure_logging": True,
+        "ssh_public_key": "ssh-ed25519 AAAAC3",
         "bot_s3_bucket": "aisha-audio",
         "redis_users": [{"name": "aisha_user", "keys": ["aisha:*"]}],
         "registry_tls_certificate": "-----BEGIN CERTIFICATE-----",
@@ -295,3 +307,10 @@ def test_what_an_inventory_calls_secret() -> None:
         return [str(value)]
 
     assert sorted(found) == sorted(texts(list(secret.values())))
+
+
+def test_what_an_inventory_calls_secret_is_taken_out_of_a_text() -> None:
+    key = token_hex(8)
+    said = f"{key} and {TOKEN}"
+    assert scrubbed(said, secrets_of({"vendor_api_key": key})) == "*** and 712345678:***"
+    assert scrubbed(said) == f"{key} and 712345678:***"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.aisha.bot_stack.plugins.filter.network_plan import network_plan
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import networks
 
 WANTED = [{"name": "aisha-data", "internal": True}]
@@ -53,6 +54,19 @@ def test_the_plan(
     assert plan["replace"] == ([each["name"] for each in create] if found else [])
     assert len(plan["problems"]) == bool(said)
     assert all(words in plan["problems"][0] for words in said)
+
+
+@pytest.mark.parametrize(
+    ("mtu", "host_mtu", "size"), [("0", 1400, 1400), ("9001", 1400, 9001), (0, None, 1500)]
+)
+def test_the_filter_knows_what_was_found_and_what_was_set(
+    mtu: int | str, host_mtu: int | None, size: int
+) -> None:
+    found = {"networks": [row(name="aisha-front")], "mtu": host_mtu}
+    plan = network_plan(found, WANTED, "aisha", mtu)
+    assert plan["create"] == [{**NEW, "mtu": size}]
+    assert network_plan({"networks": [row()], "mtu": host_mtu}, WANTED, "x")["problems"]
+    assert network_plan({}, WANTED, "aisha")["create"] == [NEW]
 
 
 def test_a_row_names_what_is_attached_in_every_state() -> None:

@@ -215,6 +215,16 @@ def test_the_token_in_a_log_of_httpx() -> None:
     assert token.scrub is scrub
 
 
+@pytest.mark.parametrize("place", [9, 10, 11, 20, 43])
+def test_colours_in_a_token_hide_nothing_of_it(place: int) -> None:
+    """As loggers write them that mark numbers or what they look for."""
+    secret = token_urlsafe(26)[:35]
+    whole = f"712345678:{secret}"
+    written = f"{whole[:place]}\x1b[1;31m{whole[place:]}"
+    scrubbed = scrub(f"POST /bot{written}/getMe")
+    assert scrubbed == "POST /bot712345678:***/getMe"
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,27 @@ def test_nothing_that_proves_is_tried_again(root: Path) -> None:
     assert [use for use in uses if proves.search(use)] == []
     again = re.compile(r"--last-failed|--lf\b|--reruns|flaky|\bretry\b")
     assert [str(path) for path, text in texts.items() if again.search(text)] == []
+
+
+def test_properties_have_other_examples_in_each_run(root: Path) -> None:
+    """Also in CI, where Hypothesis would take the same ones by itself."""
+    code = "import conftest, hypothesis; print(hypothesis.settings().derandomize)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=root / "tests/unit",
+        env=os.environ | {"CI": "true"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False\n"
+    fixed = re.compile(r"derandomize\s*=\s*True|@seed\(|--hypothesis-seed")
+    paths = [root / "Makefile", root / "pyproject.toml", *(root / "tests").rglob("*")]
+    texts = [path for path in paths if path.is_file() and path.suffix in ("", ".py", ".toml")]
+    assert len(texts) > 100
+    assert [
+        path for path in texts if path != Path(__file__) and fixed.search(path.read_text())
+    ] == []
 
 
 def test_a_part_and_its_slowest_tests_are_shown(root: Path, tmp_path: Path) -> None:

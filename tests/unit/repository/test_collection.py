@@ -56,17 +56,20 @@ def test_the_archive_has_what_calls_by_fqcn_need(archive: Path, root: Path) -> N
         ["git", "ls-files", "meta", "plugins", "roles", "playbooks", "images"],
         cwd=root, capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
+    assert tracked
     assert not [name for name in tracked if name not in names and (root / name).exists()]
 
 
 def test_the_archive_has_nothing_made_at_run_time(archive: Path, root: Path) -> None:
     with tarfile.open(archive) as tar:
         names = [member.name for member in tar.getmembers() if member.isfile()]
+    # One that is, so that a look that finds nothing is not taken for a good one.
+    known = "plugins/__pycache__/x.pyc"
     ignored = subprocess.run(
         ["git", "check-ignore", "--stdin", "--no-index"],
-        cwd=root, input="\n".join(names), capture_output=True, text=True, check=False,
+        cwd=root, input="\n".join([*names, known]), capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
-    assert not ignored
+    assert ignored == [known]
 
 
 def test_a_playbook_is_found_and_parsed_by_fqcn(playbook: Path, installed: Path) -> None:

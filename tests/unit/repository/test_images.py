@@ -67,6 +67,7 @@ def test_python_packages_are_pinned(dockerfile: Path) -> None:
     if requirements.exists():
         lines = [line.split("#")[0].strip() for line in requirements.read_text().splitlines()]
         names = [line for line in lines if line and not line.startswith("--")]
+        assert names
         assert not [line for line in names if "==" not in line]
 
 

@@ -9,6 +9,12 @@ import yaml
 from molecule.command import base
 
 
+def scenarios(root: Path) -> list[Path]:
+    found = sorted((root / "molecule").glob("*/molecule.yml"))
+    assert len(found) >= 3
+    return found
+
+
 def linked(settings: Path, scenario: Path) -> None:
     """Each file is a link in the scenario: ansible-test refuses a link to a folder."""
     for path in settings.rglob("*.yml"):
@@ -21,6 +27,7 @@ def test_the_default_scenario_has_the_settings_of_the_local_inventory(root: Path
     scenario = root / "molecule/default/inventory/group_vars"
     linked(local, scenario)
     expected = {path.relative_to(local) for path in local.rglob("*.yml")}
+    assert expected
     assert {path.relative_to(scenario) for path in scenario.rglob("*.yml")} == expected
 
 
@@ -34,10 +41,12 @@ def test_the_fleet_replaces_only_what_an_operator_must_replace(root: Path) -> No
     """Upstream's images, secrets, the way to log in, and what the emulator needs."""
     example = yaml.safe_load((root / "inventory/example/group_vars/all/main.yml").read_text())
     replaced = {"images_names", "stack_tls_dir"}
-    for path in (root / "molecule/fleet/inventory/group_vars/all").glob("*.yml"):
-        if path.name != "main.yml":
-            own = yaml.safe_load(path.read_text())
-            assert not set(own) & set(example) - replaced, path
+    folder = root / "molecule/fleet/inventory/group_vars/all"
+    paths = [path for path in folder.glob("*.yml") if path.name != "main.yml"]
+    assert paths
+    for path in paths:
+        own = yaml.safe_load(path.read_text())
+        assert not set(own) & set(example) - replaced, path
 
 
 def test_every_secret_of_the_example_is_in_its_vault(root: Path) -> None:
@@ -53,7 +62,7 @@ def test_every_scenario_is_converged_twice_and_verified(root: Path) -> None:
     shared = yaml.safe_load((root / ".config/molecule/config.yml").read_text())
     assert shared["verifier"]["directory"] == "../../tests/verify"
     assert {"converge", "idempotence", "verify"} < set(shared["scenario"]["test_sequence"])
-    for path in (root / "molecule").glob("*/molecule.yml"):
+    for path in scenarios(root):
         own = yaml.safe_load(path.read_text())
         assert "test_sequence" not in own["scenario"], path
         assert "verifier" not in own, path
@@ -62,7 +71,7 @@ def test_every_scenario_is_converged_twice_and_verified(root: Path) -> None:
 
 def test_every_scenario_is_in_the_documentation(root: Path) -> None:
     page = (root / "docs/testing.md").read_text()
-    for path in (root / "molecule").glob("*/molecule.yml"):
+    for path in scenarios(root):
         assert f"| `{path.parent.name}` |" in page
 
 

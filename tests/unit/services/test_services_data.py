@@ -137,6 +137,20 @@ def test_the_superuser_of_real_data(tmp_path: Path, name: str) -> None:
         data_versions.judge_superuser(name, "other", "vol")
 
 
+def test_a_superuser_that_can_not_be_seen_is_not_refused() -> None:
+    data_versions.judge_superuser(None, "postgres", "vol")
+
+
+@pytest.mark.parametrize(
+    ("major", "mount"),
+    [(17, "/var/lib/postgresql/data"), (18, "/var/lib/postgresql"), (19, "/var/lib/postgresql")],
+)
+def test_the_volume_is_mounted_where_the_image_of_its_version_has_it(
+    major: int, mount: str
+) -> None:
+    assert data_versions.mount_of(major) == mount
+
+
 @pytest.mark.parametrize("bytes_", [b"", b"\0" * 8192, b"\xff" * 8192, struct.pack("<ii", 1, 1)])
 def test_other_bytes_are_no_superuser(bytes_: bytes) -> None:
     assert data_versions.parse_superuser(bytes_) is None
@@ -191,6 +205,7 @@ def test_the_header_of_an_rdb_file(header: bytes, expected: object) -> None:
         (("Redis", (6, 2, 0)), ("redis", 10), False),
         (("Redis", (8, 0, 2)), ("redis", 13), False),
         (("Redis", (8, 10, 0)), ("redis", 15), None),
+        (("Redis", (8, 10, 0)), ("valkey", 80), False),
     ],
 )
 def test_which_server_reads_which_format(

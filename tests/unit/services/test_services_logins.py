@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[3]
         ({"bot": False, "bot.2": False}, "bot.1", ["bot", "bot.2"]),
         # Names of others.
         ({"bot": True, "bot.x": True, "bot.01": True, "bott.1": True}, "bot", []),
+        ({"bot": False, "bot.x": False, "bot.01": False, "bott.1": False}, "bot.1", ["bot"]),
     ],
 )
 def test_the_login_for_a_password(
@@ -59,8 +60,8 @@ def verifier(password: bytes) -> str:
         ("\u2168", b"IX"),
         ("Größe", "Größe".encode()),
         # What the rules don't allow is taken as it is.
-        ("bell\x07", b"bell\x07"),
-        ("א1a", "א1a".encode()),
+        ("bell\x07\u00a0", "bell\x07\u00a0".encode()),
+        ("א\u00a0a", "א\u00a0a".encode()),
     ],
 )
 def test_a_scram_verifier_knows_its_password(password: str, prepared: bytes) -> None:
@@ -109,6 +110,13 @@ def test_an_old_password_works_until_it_is_concluded() -> None:
     assert (passwords(text, "bot"), kept) == ({two}, [])
 
 
+def test_who_needs_no_password_keeps_none_and_nobody_else_gets_in() -> None:
+    before, _kept = acl(user("monitor", "one"))
+    text, kept = acl(user("monitor"), before=before)
+    assert (passwords(text, "monitor"), kept) == (set(), [])
+    assert text.startswith("user default off ")
+
+
 def test_a_user_that_is_not_wanted_any_more_works_until_it_is_concluded() -> None:
     before, _kept = acl(user("former", "one"))
     text, kept = acl(user("bot", "two"), before=before)
@@ -138,6 +146,8 @@ def test_what_no_bot_uses_changes_at_once(name: str) -> None:
         ("postgresql://bot:x@db/bot", {"bot": "bot"}, "postgresql://bot:x@db/bot"),
         ("postgresql://bot:x@db/bot", {}, "postgresql://bot:x@db/bot"),
         ("postgresql://bott:x@db/bot", {"bot": "bot.1"}, "postgresql://bott:x@db/bot"),
+        # As it stands in a URL.
+        ("postgresql://a%40b:x@db/bot", {"a@b": "a@b.1"}, "postgresql://a%40b.1:x@db/bot"),
         # No login in it: a host of this name is none.
         ("postgresql://bot:5432/bot", {"bot": "bot.1"}, "postgresql://bot:5432/bot"),
         ("postgresql:///bot", {"bot": "bot.1"}, "postgresql:///bot"),
