@@ -176,17 +176,19 @@ class Fleet:
         """Whether the test before has left just that: then it need not be deployed anew.
 
         On which host, is in here: the holder of the inventory from now on, as an operator writes
-        down where he has moved it.
+        down where he has moved it. What was put aside is removed, as he does.
         """
         if any(machine.container.status != "running" for machine in self.hosts.values()):
             return False
         found = self.containers()
         running = [where for where, seen in found.items() if seen["State"]["Running"]]
-        if len(found) != 1 or running not in ([f"{host}/{PRIMARY}"] for host in BOT_HOSTS):
+        if running not in ([f"{host}/{PRIMARY}"] for host in BOT_HOSTS):
             return False
         here = running[0].split("/")[0]
         if self.as_deployed != self.what_it_is(here):
             return False
+        for where in set(found) - set(running):
+            self.get(*where.split("/")).remove()
         self.here, self.there = BOT_HOSTS if here == BOT_HOSTS[0] else BOT_HOSTS[::-1]
         self.settings["bot_holder"] = here
         return True
