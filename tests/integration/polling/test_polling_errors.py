@@ -60,7 +60,7 @@ class Duel:
             "suspects": "stop",
             "bot_api_url": API_OF_HOST,
             "stop_timeout": 3,
-            "healthy_timeout": 20,
+            "healthy_timeout": 60,
             "confirm_window": 1,
         }
         runs = self.host.run_modules(*(given | call for call in calls))
@@ -243,6 +243,6 @@ def test_the_token_is_in_use_outside_the_fleet(duel: Duel) -> None:
     duel.plant_holder()
     with polled_elsewhere(duel):
         duel.wait_for_polls()
-        run = duel.run(confirm_window=30)
+        run = duel.run(healthy_timeout=20, confirm_window=30)
     assert_says(run, "the token is in use outside this fleet", duel.holder, "/revoke")
     assert duel.containers()[duel.holder]["State"]["Status"] == "running"
