@@ -327,11 +327,17 @@ class Scenario:
         self.playbook(create, HERE / "prepare.yml", test_images=images)
 
     def destroy(self) -> None:
-        """Also the hosts of a run that was broken off."""
+        """As molecule/resources/destroy.yml; also the hosts of a run that was broken off."""
+        outer = docker.from_env()
         for container in self.containers.values():
             with contextlib.suppress(docker.errors.APIError):
                 Machine(container, self.folder).thaw()
-        self.playbook(ROOT / "molecule/resources/destroy.yml")
+            with contextlib.suppress(docker.errors.NotFound):
+                outer.containers.get(container).remove(force=True)
+            with contextlib.suppress(docker.errors.NotFound):
+                outer.volumes.get(container).remove()
+        with contextlib.suppress(docker.errors.NotFound):
+            outer.networks.get(self.network).remove()
 
     def playbook(self, *playbooks: Path, **variables: Any) -> None:
         done = self.ansible(*map(str, playbooks), "-e", json.dumps(variables))

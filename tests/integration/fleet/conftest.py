@@ -39,8 +39,8 @@ def fleet(hosts: Fleet) -> Iterator[Fleet]:
 
 @pytest.fixture
 def deployed(hosts: Fleet) -> Iterator[Fleet]:
-    """bot1 polls; the same bot as in the test before where that has left it so."""
-    if not hosts.is_as_deployed():
+    """Its host `here` polls; the same bot as in the test before where that has left it so."""
+    if not hosts.find_deployed():
         hosts.new_bot()
         hosts.poller().ok()
         hosts.note_deployed()

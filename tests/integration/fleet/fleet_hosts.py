@@ -9,7 +9,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,8 @@ class Fleet:
         self.outer = docker.from_env()
         self.plays: list[Play] = []
         self.as_deployed: dict[str, Any] = {}
+        # Where the bot polls when a test begins, and its other host.
+        self.here, self.there = BOT_HOSTS
 
     # Life
 
@@ -101,8 +103,7 @@ class Fleet:
         self._remove_bot_api()
         self.scenario.make()
         self.image = str(self.outer.images.get(self.scenario.primary).id)
-        with ThreadPoolExecutor(len(HOSTS)) as pool:
-            list(pool.map(Machine.came_up, self.hosts.values()))
+        self.at_once(Machine.came_up)
         for host in BOT_HOSTS:
             self.hosts[host].engine.networks.create(NETWORK)
         self._run_bot_api()
@@ -139,13 +140,17 @@ class Fleet:
 
     def new_bot(self) -> None:
         """Nothing of any bot is on the hosts any more, and there is a new one."""
-        for machine in self.hosts.values():
+
+        def clear(machine: Machine) -> None:
             if machine.container.status != "running":
                 machine.start()
             for container in machine.engine.containers.list(all=True):
                 container.remove(force=True)
             machine.engine.volumes.prune()
             machine.run(["rm", "-rf", "/etc/aisha", "/run/aisha"])
+
+        self.at_once(clear)
+        self.here, self.there = BOT_HOSTS
         self.token = new_token(10**9 + secrets.randbelow(9 * 10**9))
         self.emulator.register(self.token)
         self.settings: dict[str, Any] = {
@@ -156,6 +161,8 @@ class Fleet:
             "bot_workers": 0,
             "bot_webhook_replicas": 0,
             "bot_confirm_window": 2,
+            # What is busy (see busy()) is not killed meanwhile.
+            "bot_stop_timeout": 300,
         }
         self.plays.clear()
         self.as_deployed = {}
@@ -163,20 +170,39 @@ class Fleet:
 
     def note_deployed(self) -> None:
         """What is there now is what a test that needs a deployed bot may begin with."""
-        self.as_deployed = self.settings | {"container": self.what_it_is()}
+        self.as_deployed = self.what_it_is("bot1")
 
-    def is_as_deployed(self) -> bool:
-        """Whether the test before has left just that: then it need not be deployed anew."""
+    def find_deployed(self) -> bool:
+        """Whether the test before has left just that: then it need not be deployed anew.
+
+        On which host, is in here: the holder of the inventory from now on, as an operator writes
+        down where he has moved it. What was put aside is removed, as he does.
+        """
         if any(machine.container.status != "running" for machine in self.hosts.values()):
             return False
-        if self.running() != set(self.containers()) or self.running() != {f"bot1/{PRIMARY}"}:
+        found = self.containers()
+        running = [where for where, seen in found.items() if seen["State"]["Running"]]
+        if running not in ([f"{host}/{PRIMARY}"] for host in BOT_HOSTS):
             return False
-        return self.as_deployed == self.settings | {"container": self.what_it_is()}
+        here = running[0].split("/")[0]
+        if self.as_deployed != self.what_it_is(here):
+            return False
+        for where in set(found) - set(running):
+            self.get(*where.split("/")).remove()
+        self.here, self.there = BOT_HOSTS if here == BOT_HOSTS[0] else BOT_HOSTS[::-1]
+        self.settings["bot_holder"] = here
+        return True
 
-    def what_it_is(self) -> dict[str, Any]:
-        seen = self.get("bot1").attrs
+    def what_it_is(self, host: str) -> dict[str, Any]:
+        seen = self.get(host).attrs
         config = {k: v for k, v in seen["Config"].items() if k != "Hostname"}
-        return {"Config": config, "HostConfig": seen["HostConfig"]}
+        settings = {k: v for k, v in self.settings.items() if k != "bot_holder"}
+        return settings | {"Config": config, "HostConfig": seen["HostConfig"]}
+
+    def at_once(self, do: Callable[[Machine], None]) -> None:
+        """Something with every host, side by side."""
+        with ThreadPoolExecutor(len(HOSTS)) as pool:
+            list(pool.map(do, self.hosts.values()))
 
     def describe(self, *may_be_off: str, **hosts: dict[str, Any]) -> None:
         """Write the inventory: all that concerns the bot is in the group bot, or of its hosts."""

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from docker_hosts import until
-from fleet_hosts import BOT_HOSTS, HOSTS, LEFTOVERS, OTHER_HOST, PRIMARY, Fleet, Play
+from docker_hosts import Machine, until
+from fleet_hosts import HOSTS, LEFTOVERS, OTHER_HOST, PRIMARY, Fleet, Play
+
+# In the holder's container: while it is there, the holder does not end. See bots.py.
+BUSY = "/tmp/busy"  # noqa: S108
 
 
 @contextmanager
@@ -79,12 +82,12 @@ def test_a_move_and_back(deployed: Fleet, capsys: pytest.CaptureFixture[str]) ->
     """While users write all the time: each is answered, and once."""
     fleet = deployed
     before = fleet.containers()
-    predicted = fleet.poller("--check", bot_move_to="bot2").ok()
-    assert predicted.recap["bot1"]["changed"]
-    assert predicted.recap["bot2"]["changed"]
+    predicted = fleet.poller("--check", bot_move_to=fleet.there).ok()
+    assert predicted.recap[fleet.here]["changed"]
+    assert predicted.recap[fleet.there]["changed"]
     assert fleet.containers() == before
 
-    for here, there in (BOT_HOSTS, BOT_HOSTS[::-1]):
+    for here, there in ((fleet.here, fleet.there), (fleet.there, fleet.here)):
         fleet.emulator.reset(fleet.token)
         with users(fleet) as sent:
             until(lambda: len(fleet.emulator.answered(fleet.token)) > 3, fleet.report)
@@ -111,11 +114,11 @@ def test_what_fought_before(deployed: Fleet) -> None:
 
     One of the copies was stopped by hand and forgotten; a restart of its host starts it.
     """
-    fleet = deployed
-    fleet.run_copy("bot1", "aisha-primary-copy")
-    fleet.run_copy("bot2", PRIMARY, policy="always")
-    fleet.get("bot2").stop(timeout=5)
-    fleet.hosts["bot2"].start()
+    fleet, here, there = deployed, deployed.here, deployed.there
+    fleet.run_copy(here, "aisha-primary-copy")
+    fleet.run_copy(there, PRIMARY, policy="always")
+    fleet.get(there).stop(timeout=5)
+    fleet.hosts[there].start()
     fleet.run_bot("data1", "night-shift", "aiogram")
     until(lambda: len(fleet.stats()["pollers"]) == 4, fleet.report)
     until(lambda: fleet.stats()["conflicts"]["C1"], fleet.report)
@@ -130,17 +133,16 @@ def test_what_fought_before(deployed: Fleet) -> None:
     assert fleet.containers() == before
 
     fleet.poller(bot_suspects="stop").ok()
-    fleet.assert_only_polls("bot1")
-    for host in HOSTS:
-        fleet.hosts[host].start()
-    until(lambda: fleet.running() == {f"bot1/{PRIMARY}"}, fleet.report)
+    fleet.assert_only_polls(here)
+    fleet.at_once(Machine.start)
+    until(lambda: fleet.running() == {f"{here}/{PRIMARY}"}, fleet.report)
     fleet.wait_for_polls()
-    fleet.assert_only_polls("bot1")
+    fleet.assert_only_polls(here)
     assert fleet.poller().ok().changed == 0
 
 
 def test_a_host_is_unreachable(deployed: Fleet) -> None:
-    fleet, away = deployed, OTHER_HOST
+    fleet, here, away = deployed, deployed.here, OTHER_HOST
     fleet.describe(away)
     before = fleet.containers()
     fleet.hosts[away].container.stop(timeout=60)
@@ -148,75 +150,74 @@ def test_a_host_is_unreachable(deployed: Fleet) -> None:
     assert re.search(rf"^\? +{away} ", fleet.status(), re.M)
     play = fleet.poller(bot_hosts_off=away)
     assert not [f for f in play.failures if f[1].startswith("FAILED")], play.failures
-    assert play.recap["bot1"]["failed"] == play.changed == 0, play.recap
+    assert play.recap[here]["failed"] == play.changed == 0, play.recap
     fleet.assert_never_two()
     assert largest_gap(fleet) < 5000
     fleet.hosts[away].start()
-    assert fleet.containers()[f"bot1/{PRIMARY}"] == before[f"bot1/{PRIMARY}"]
-    fleet.assert_only_polls("bot1")
+    assert fleet.containers()[f"{here}/{PRIMARY}"] == before[f"{here}/{PRIMARY}"]
+    fleet.assert_only_polls(here)
 
 
 def test_the_holders_host_is_lost(deployed: Fleet) -> None:
     """The other one takes over when the operator vouches for that; what comes back is stopped."""
-    fleet = deployed
-    fleet.describe("bot1")
-    fleet.hosts["bot1"].cut_off()
-    fleet.poller(bot_move_to="bot2").says("bot1", "bot_hosts_off=bot1")
-    assert not [where for where in fleet.containers("bot2", "data1") if PRIMARY in where]
+    fleet, lost, other = deployed, deployed.here, deployed.there
+    fleet.describe(lost)
+    fleet.hosts[lost].cut_off()
+    fleet.poller(bot_move_to=other).says(lost, f"bot_hosts_off={lost}")
+    assert not [where for where in fleet.containers(other, OTHER_HOST) if PRIMARY in where]
 
     fleet.emulator.reset(fleet.token)
-    fleet.poller(bot_move_to="bot2", bot_hosts_off="bot1")
+    fleet.poller(bot_move_to=other, bot_hosts_off=lost)
     fleet.wait_for_polls()
-    before = fleet.get("bot2").attrs["State"]["StartedAt"]
-    # bot_holder still names bot1: nobody is left to poll, and that can't be meant.
-    fleet.poller(bot_hosts_off="bot1").says("bot1")
-    assert fleet.get("bot2").attrs["State"]["StartedAt"] == before
+    before = fleet.get(other).attrs["State"]["StartedAt"]
+    # bot_holder still names the lost one: nobody is left to poll, and that can't be meant.
+    fleet.poller(bot_hosts_off=lost).says(lost)
+    assert fleet.get(other).attrs["State"]["StartedAt"] == before
 
-    fleet.hosts["bot1"].start()
+    fleet.hosts[lost].start()
     until(lambda: any(fleet.stats()["conflicts"].values()), fleet.report)
-    fleet.poller(bot_move_to="bot2").ok()
-    fleet.assert_only_polls("bot2")
+    fleet.poller(bot_move_to=other).ok()
+    fleet.assert_only_polls(other)
 
 
 def test_a_new_holder_that_does_not_come_up(deployed: Fleet) -> None:
     """It crashes, on the other host or on the same one: the former poller runs again."""
-    fleet = deployed
-    before = fleet.containers()[f"bot1/{PRIMARY}"]
-    for target in ("bot2", "bot1"):
+    fleet, here, there = deployed, deployed.here, deployed.there
+    before = fleet.containers()[f"{here}/{PRIMARY}"]
+    for target in (there, here):
         fleet.emulator.reset(fleet.token)
         play = fleet.poller(bot_move_to=target, bot_env={"PROGRAM": "crash"})
         play.says(target, PRIMARY, "exit code")
-        if target == "bot2":
-            play.says("The former poller runs again on bot1.")
+        if target == there:
+            play.says(f"The former poller runs again on {here}.")
         fleet.wait_for_polls()
         assert fleet.stats()["max_open"] == 1
-        fleet.assert_only_polls("bot1")
-        assert fleet.containers()[f"bot1/{PRIMARY}"]["Id"] == before["Id"]
-        assert set(fleet.containers()) == {f"bot1/{PRIMARY}"}
-    assert fleet.poller().ok().changed == 0
-    fleet.poller(bot_move_to="bot2").ok()
-    fleet.assert_only_polls("bot2")
+        fleet.assert_only_polls(here)
+        assert fleet.containers()[f"{here}/{PRIMARY}"]["Id"] == before["Id"]
+        assert set(fleet.containers()) == {f"{here}/{PRIMARY}"}
+    # Nothing of them is in the way.
+    fleet.poller(bot_move_to=there).ok()
+    fleet.assert_only_polls(there)
 
 
 class Moving:
-    """A move to bot2 that is under way: the old holder takes its time to end."""
+    """A move that is under way: the old holder takes its time to end."""
 
-    def __init__(self, fleet: Fleet, *may_be_off: str) -> None:
+    def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
-        slow = {"bot_env": {"WAIT_TO_END": "/tmp/go"}, "bot_stop_timeout": 300}  # noqa: S108
-        fleet.settings.update(slow)
-        fleet.describe(*may_be_off)
-        fleet.poller().ok()
-        fleet.wait_for_polls()
-        fleet.emulator.reset(fleet.token)
-        self.old = fleet.get("bot1")
+        self.old = fleet.get(fleet.here)
+        self.execute("touch", BUSY)
         self.result: Play | None = None
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
         until(self.ending, fleet.report, 120)
 
     def run(self) -> None:
-        self.result = self.fleet.poller(bot_move_to="bot2")
+        self.result = self.fleet.poller(bot_move_to=self.fleet.there)
+
+    def execute(self, *command: str) -> None:
+        code, output = self.old.exec_run(command)
+        assert code == 0, output
 
     def ending(self) -> bool:
         self.old.reload()
@@ -224,17 +225,17 @@ class Moving:
         return bool(policy == "no" and self.old.attrs["State"]["Running"])
 
     def go_on(self) -> Play:
-        code, output = self.old.exec_run(["touch", "/tmp/go"])  # noqa: S108
-        assert code == 0, output
+        self.execute("rm", BUSY)
         self.thread.join()
         assert self.result is not None
         return self.result
 
 
-def test_another_run_is_under_way(fleet: Fleet) -> None:
+def test_another_run_is_under_way(deployed: Fleet) -> None:
     """Whatever it wants: it fails and spoils nothing."""
+    fleet, there = deployed, deployed.there
     moving = Moving(fleet)
-    others = ({"bot_move_to": "bot2"}, {"bot_env": {"RELEASE": "2"}})
+    others = ({"bot_move_to": there}, {"bot_env": {"RELEASE": "2"}})
     refused = [fleet.poller(**second) for second in others]
     first = moving.go_on()
     fleet.wait_for_polls()
@@ -242,21 +243,23 @@ def test_another_run_is_under_way(fleet: Fleet) -> None:
     for play in refused:
         play.says("another run")
     first.ok()
-    fleet.assert_only_polls("bot2")
-    fleet.poller(bot_move_to="bot2").ok()
+    fleet.assert_only_polls(there)
+    fleet.poller(bot_move_to=there).ok()
 
 
-def test_the_new_holders_host_is_lost_on_the_way(fleet: Fleet) -> None:
+def test_the_new_holders_host_is_lost_on_the_way(deployed: Fleet) -> None:
     """Nobody knows whether it polls: nothing else is started, and the message says what to do."""
-    moving = Moving(fleet, "bot2")
-    fleet.hosts["bot2"].cut_off()
-    moving.go_on().says("Lost on the way: bot2", "-e bot_hosts_off=bot2 -e bot_move_to=HOST")
-    assert not fleet.running("bot1", "data1")
+    fleet, here, lost = deployed, deployed.here, deployed.there
+    fleet.describe(lost)
+    moving = Moving(fleet)
+    fleet.hosts[lost].cut_off()
+    moving.go_on().says(f"Lost on the way: {lost}", f"-e bot_hosts_off={lost} -e bot_move_to=HOST")
+    assert not fleet.running(here, OTHER_HOST)
 
-    fleet.poller(bot_move_to="bot1", bot_hosts_off="bot2")
+    fleet.poller(bot_move_to=here, bot_hosts_off=lost)
     fleet.wait_for_polls()
-    fleet.hosts["bot2"].start()
+    fleet.hosts[lost].start()
     fleet.poller().ok()
     fleet.assert_never_two()
-    fleet.assert_only_polls("bot1")
+    fleet.assert_only_polls(here)
     assert not [where for where in fleet.containers() if any(part in where for part in LEFTOVERS)]

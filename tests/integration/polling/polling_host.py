@@ -105,29 +105,35 @@ class Host(Machine):
 
     # The module
 
-    def run_module(
-        self,
-        *,
-        observe: bool = False,
-        check: bool = False,
-        run_as: str = "root",
-        **options: Any,
-    ) -> Run:
-        """Run polling_singleton or its _info, with -vvv --diff; the token is in a private file."""
+    def run_module(self, **call: Any) -> Run:
+        """Run polling_singleton or its _info, with -vvv --diff; the token is in a private file.
+
+        call: the module's options. Besides: observe (its _info), check, run_as (a user).
+        """
+        return self.run_modules(call)[0]
+
+    def run_modules(self, *calls: dict[str, Any]) -> list[Run]:
+        """Several calls in a row, by one playbook; those of _info come last."""
         with self._lock:
             number = next(self._numbers)
         variables = self.folder / f"options-{number}.json"
         result = self.folder / f"result-{number}.json"
         variables.touch(mode=0o600)
-        given = {"observe": observe, "run_as": run_as, "result_file": str(result)}
-        variables.write_text(json.dumps({"options": options, **given}))
-        arguments = [str(HERE / "run.yml"), "-vvv", "--diff", "-e", f"@{variables}"]
-        done = self.scenario.ansible(*arguments, *(["--check"] if check else []))
+        described = []
+        for call in calls:
+            how = {"observe": False, "check": False, "run_as": "root"}
+            how |= {key: call[key] for key in how if key in call}
+            options = {key: value for key, value in call.items() if key not in how}
+            described.append({"options": options} | how)
+        variables.write_text(json.dumps({"calls": described, "result_file": str(result)}))
+        done = self.scenario.ansible(str(HERE / "run.yml"), "-vvv", "--diff", "-e", f"@{variables}")
         output = done.stdout + done.stderr
         assert result.exists(), f"the playbook broke off:\n{output[-6000:]}"
-        run = Run(json.loads(result.read_text()), output)
-        self.runs.append(run)
-        return run
+        results = [each for each in json.loads(result.read_text()) if not each.get("skipped")]
+        assert len(results) == len(calls), output[-6000:]
+        runs = [Run(each, output) for each in results]
+        self.runs += runs
+        return runs
 
 
 @contextlib.contextmanager

@@ -31,7 +31,8 @@ def options(field: Field, **more: Any) -> dict[str, Any]:
 
 
 def enforcing(field: Field, **more: Any) -> dict[str, Any]:
-    patience = {"stop_timeout": 3, "healthy_timeout": 60, "confirm_window": 5}
+    # What does not see to SIGTERM is killed after a second, one after the other.
+    patience = {"stop_timeout": 1, "healthy_timeout": 60, "confirm_window": 3}
     return options(field, **({"suspects": "stop"} | patience | more))
 
 
@@ -52,26 +53,34 @@ def assert_no_secret(field: Field, text: str, where: str) -> None:
 # The chapters
 
 
+Looked = tuple[dict[str, Any], list[Run], dict[str, Any]]
+
+
 @pytest.fixture(scope="module")
-def observed(field: Field) -> dict[str, Any]:
+def looked(field: Field) -> Looked:
+    """What changes nothing: a run that is refused, one in check mode, and a look."""
     stats = field.emulator.stats(field.bots.token)
     assert stats["max_open"] == 2, "nobody fights"
     assert stats["conflicts"]["C1"] > 0, "nobody fights"
-    return field.host.run_module(observe=True, **options(field)).ok()
+    before = field.snapshot()
+    refused, predicted = enforcing(field, suspects="fail"), enforcing(field, check=True)
+    runs = field.host.run_modules(refused, predicted, options(field, observe=True))
+    return before, runs, field.snapshot()
 
 
 @pytest.fixture(scope="module")
-def refused(field: Field, observed: Any) -> tuple[dict[str, Any], Run, dict[str, Any]]:
-    before = field.snapshot()
-    run = field.host.run_module(**enforcing(field, suspects="fail"))
-    return before, run, field.snapshot()
+def refused(looked: Looked) -> Run:
+    return looked[1][0]
 
 
 @pytest.fixture(scope="module")
-def predicted(field: Field, refused: Any) -> tuple[dict[str, Any], Run, dict[str, Any]]:
-    before = field.snapshot()
-    run = field.host.run_module(check=True, **enforcing(field))
-    return before, run, field.snapshot()
+def predicted(looked: Looked) -> Run:
+    return looked[1][1]
+
+
+@pytest.fixture(scope="module")
+def observed(looked: Looked) -> dict[str, Any]:
+    return looked[1][2].ok()
 
 
 @contextlib.contextmanager
@@ -96,7 +105,7 @@ Enforced = tuple[dict[str, Any], Run, dict[str, Any], dict[str, list[str]]]
 
 
 @pytest.fixture(scope="module")
-def enforced(field: Field, predicted: Any) -> Enforced:
+def enforced(field: Field, looked: Looked) -> Enforced:
     before = field.snapshot()
     with sampled(field) as samples:
         run = field.host.run_module(**enforcing(field))
@@ -185,8 +194,8 @@ def test_nothing_else_is_found(observed: dict[str, Any], field: Field) -> None:
 # Refused
 
 
-def test_a_run_that_may_stop_no_suspect_names_each(refused: Any, field: Field) -> None:
-    _, run, _ = refused
+def test_a_run_that_may_stop_no_suspect_names_each(refused: Run, field: Field) -> None:
+    run = refused
     assert run.failed
     for form in SUSPECTS:
         assert form.name in run.msg
@@ -199,27 +208,24 @@ def test_a_run_that_may_stop_no_suspect_names_each(refused: Any, field: Field) -
     assert not run.result.get("changed")
 
 
-def test_a_run_that_may_stop_no_suspect_changes_nothing(refused: Any) -> None:
-    before, _, after = refused
-    assert after == before
-
-
 # Predicted
 
 
-def test_check_mode_changes_nothing(predicted: Any) -> None:
-    before, run, after = predicted
-    assert run.ok()["changed"]
+def test_neither_a_refused_run_nor_check_mode_changes_anything(
+    looked: Looked, predicted: Run
+) -> None:
+    before, _, after = looked
+    assert predicted.ok()["changed"]
     assert after == before
 
 
-def test_check_mode_predicts_what_the_run_does(predicted: Any, enforced: Enforced) -> None:
+def test_check_mode_predicts_what_the_run_does(predicted: Run, enforced: Enforced) -> None:
     said, did = (
         [
             {key: entry.get(key) for key in ("kind", "id", "pid", "name", "new_name")}
             for entry in run
         ]
-        for run in (predicted[1].ok()["stopped"], enforced[1].ok()["stopped"])
+        for run in (predicted.ok()["stopped"], enforced[1].ok()["stopped"])
     )
     assert len(said) == len(STOPPED_FORMS) + len(PROCESSES)
     assert sorted(said, key=str) == sorted(did, key=str)

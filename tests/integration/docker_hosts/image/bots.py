@@ -24,7 +24,10 @@ from urllib.parse import unquote
 API = os.environ.get("BOT_API_URL", "http://bot-api:8081")
 # Its time is that of the last getUpdates that succeeded; the health check looks at it.
 HEARTBEAT = Path(os.environ.get("HEARTBEAT", "/tmp/heartbeat"))  # noqa: S108  a container's own
-POLL_SECONDS = 5
+# While it is there, the primary does not end: as with work that takes long.
+BUSY = Path("/tmp/busy")  # noqa: S108
+# Short: a test that looks whether others come forward waits for some that nobody answers.
+POLL_SECONDS = 2
 
 log = logging.getLogger("bots")
 
@@ -125,8 +128,7 @@ def ask(token: str, method: str, **parameters: Any) -> Any:
 def run_primary(token: str) -> None:
     """As the reference bot's primary: what it has answered it confirms before it ends.
 
-    In the environment: PROGRAM, which of the programs to run in its stead (a bad release), and
-    WAIT_TO_END, a file without which it does not end (work that takes long).
+    PROGRAM in the environment says which of the programs to run in its stead (a bad release).
     """
     offset = asked = 0
     parked = ending = False
@@ -159,7 +161,7 @@ def run_primary(token: str) -> None:
     if offset != asked:
         ask(token, "getUpdates", offset=offset, limit=1, timeout=0)
         log.info("last batch confirmed")
-    while (wanted := os.environ.get("WAIT_TO_END")) and not Path(wanted).exists():
+    while BUSY.exists():
         time.sleep(0.1)
 
 
@@ -192,6 +194,7 @@ def run(program: str, token: str) -> None:
     # It writes the addresses that it asks, and they hold the token.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     HEARTBEAT.unlink(missing_ok=True)
+    BUSY.unlink(missing_ok=True)
     if program in ("aiogram", "ptb", "telebot", "primary"):
         wait_for_the_api(token)
     PROGRAMS[program](token)
