@@ -26,9 +26,9 @@ class Host:
 
     def __init__(self) -> None:
         self.engine = docker.from_env()
-        images = [image for image in self.engine.images.list("aisha/base") if image.tags]
+        images = [image for image in self.engine.api.images("aisha/base") if image["RepoTags"]]
         assert images, "no image aisha/base: make upstream builds it"
-        self.image = images[0].id
+        self.image = images[0]["Id"]
 
     def call(self, *containers: dict[str, Any], check: bool = False, **options: Any) -> Any:
         """The module's result, with "failed" where it failed."""
@@ -83,12 +83,14 @@ class Host:
 
     def names(self) -> list[str]:
         found = self.engine.containers.list(
-            all=True, filters={"label": f"aisha.bot_stack.name={STACK}"}
+            all=True, filters={"label": f"aisha.bot_stack.name={STACK}"}, ignore_removed=True
         )
         return sorted(container.name for container in found)
 
     def clear(self) -> None:
-        for container in self.engine.containers.list(all=True, filters={"name": STACK}):
+        for container in self.engine.containers.list(
+            all=True, filters={"name": STACK}, ignore_removed=True
+        ):
             container.remove(force=True, v=True)
         for volume in self.engine.volumes.list(filters={"name": STACK}):
             volume.remove(force=True)

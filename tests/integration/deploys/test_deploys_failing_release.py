@@ -183,7 +183,9 @@ class Stack:
 
     def ids(self) -> dict[str, str]:
         """From the name of each container to its ID; those that don't run are an error."""
-        found = CLIENT.containers.list(all=True, filters={"name": f"^/?{STACK}-"})
+        found = CLIENT.containers.list(
+            all=True, filters={"name": f"^/?{STACK}-"}, ignore_removed=True
+        )
         assert {each.status for each in found} == {"running"}, [(e.name, e.status) for e in found]
         return {each.name: each.id for each in found}
 
@@ -191,14 +193,16 @@ class Stack:
         return Callers(self.port, self.secret)
 
     def remove(self) -> None:
-        for container in CLIENT.containers.list(all=True, filters={"name": f"^/?{STACK}-"}):
+        for container in CLIENT.containers.list(
+            all=True, filters={"name": f"^/?{STACK}-"}, ignore_removed=True
+        ):
             container.remove(force=True, v=True)
         for volume in CLIENT.volumes.list(filters={"name": f"{STACK}-"}):
             volume.remove(force=True)
         for network in CLIENT.networks.list(names=[f"{STACK}-data", f"{STACK}-edge"]):
             network.remove()
-        for image in CLIENT.images.list(f"{STACK}/release"):
-            for tag in image.tags:
+        for image in CLIENT.api.images(f"{STACK}/release"):
+            for tag in image["RepoTags"] or []:
                 CLIENT.images.remove(tag, force=True)
 
 

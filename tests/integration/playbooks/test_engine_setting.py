@@ -120,7 +120,7 @@ def test_networks_in_use_are_refused_and_others_made_anew(
 ) -> None:
     client = docker.from_env()
     name = settings["docker_host_networks"][0]["name"]
-    images = [image for image in client.images.list() if image.tags]
+    images = [image for image in client.api.images() if image["RepoTags"]]
     try:
         code, output = run(prepare, settings)
         assert code == 0, output
@@ -130,7 +130,7 @@ def test_networks_in_use_are_refused_and_others_made_anew(
 
         changed = settings | {"docker_host_mtu": 1300}
         client.api.create_container(
-            images[0].id,
+            images[0]["Id"],
             ["true"],
             name=f"{name}-user",
             host_config=client.api.create_host_config(network_mode=name),
@@ -152,7 +152,9 @@ def test_networks_in_use_are_refused_and_others_made_anew(
         assert code != 0
         assert f"the network {name} belongs to the stack" in output
     finally:
-        for container in client.containers.list(all=True, filters={"name": f"{name}-user"}):
+        for container in client.containers.list(
+            all=True, filters={"name": f"{name}-user"}, ignore_removed=True
+        ):
             container.remove(force=True)
         for network in client.networks.list(names=[name]):
             network.remove()

@@ -109,15 +109,18 @@ def made(
 def engine() -> Iterator[docker.DockerClient]:
     client = docker.from_env()
     yield client
-    for container in client.containers.list(all=True, filters={"name": f"^/{NAME}"}):
+    for container in client.containers.list(
+        all=True, filters={"name": f"^/{NAME}"}, ignore_removed=True
+    ):
         container.remove(force=True, v=True)
 
 
 def image(engine: docker.DockerClient, name: str) -> str:
     """The newest image of this collection of that name, as the role images built it."""
-    found = [i for i in engine.images.list() for tag in i.tags if f"aisha/{name}:" in tag]
+    images = engine.api.images()
+    found = [i for i in images for tag in i["RepoTags"] or [] if f"aisha/{name}:" in tag]
     assert found, f"no image aisha/{name} is here: the role images builds it"
-    return str(max(found, key=lambda image: image.attrs["Created"]).id)
+    return str(max(found, key=lambda image: image["Created"])["Id"])
 
 
 def run(

@@ -53,7 +53,9 @@ def address(service: str) -> str:
 def logs() -> str:
     """Of all containers of this test: state, the health check's words, and the last log lines."""
     texts = []
-    for found in CLIENT.containers.list(all=True, filters={"name": "^/?upstream-"}):
+    for found in CLIENT.containers.list(
+        all=True, filters={"name": "^/?upstream-"}, ignore_removed=True
+    ):
         state = found.attrs["State"]
         health = state.get("Health") or {}
         checks = [f"{c['ExitCode']} {c['Output'].strip()}" for c in health.get("Log") or []]

@@ -72,7 +72,9 @@ def made() -> Iterator[dict[str, dict[str, Any]]]:
         yield {name: client.api.inspect_container(name) for name in NAMES}
     finally:
         for name in NAMES:
-            for found in client.containers.list(all=True, filters={"name": f"^/?{name}$"}):
+            for found in client.containers.list(
+                all=True, filters={"name": f"^/?{name}$"}, ignore_removed=True
+            ):
                 found.remove(force=True)
         network.remove()
         client.images.remove("upstream-empty:1", force=True)
