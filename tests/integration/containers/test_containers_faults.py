@@ -226,7 +226,7 @@ def a_bad_release_brings_back_the_former_one(host: Host, broken_off: str) -> Non
     if broken_off == "put back":
         host.engine.containers.get(host.next).remove()
     with pytest.raises(apply.ApplyError, match="was put back and is well"):
-        carry_out(host, quick(host, command=ILL, wait_timeout=1))
+        carry_out(host, quick(host, command=ILL, wait_timeout=5))
     assert host.inspect()["Id"] == former.id
     assert_one_is_well(host, old)
 
