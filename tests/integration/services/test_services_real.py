@@ -111,7 +111,8 @@ class Stack:
     def refused(self, service: str, *cases: dict[str, Any]) -> list[str]:
         """What a run says of each: all fail at the same task, each as a host of its own."""
         hosts = {f"case{number}": self.settings | case for number, case in enumerate(cases)}
-        done = self.playbook({service: {"hosts": hosts}}, SERVICES_PLAY)
+        form = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+        done = self.playbook({service: {"hosts": hosts}}, SERVICES_PLAY, **form)
         assert done.returncode != 0
         assert set(re.findall(r"changed=\d+", done.stdout)) == {"changed=0"}, done.stdout
         said = re.findall(r"^fatal: \[(\w+)\]: FAILED! => ", done.stdout, flags=re.M)
@@ -134,19 +135,15 @@ class Stack:
         return self.playbook(children, "-e", f"@{variables}", *books)
 
     def playbook(
-        self, children: dict[str, Any], *words: str | Path
+        self, children: dict[str, Any], *words: str | Path, **more: str
     ) -> subprocess.CompletedProcess[str]:
         inventory = self.folder / "hosts.yml"
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         inventory.write_text(json.dumps({"all": {"vars": local, "children": children}}))
-        own = {
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_FORCE_COLOR": "0",
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-        }
+        own = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
         done = subprocess.run(
             ["ansible-playbook", "-vv", "-i", inventory, *words],
-            env=os.environ | own,
+            env=os.environ | own | more,
             capture_output=True,
             text=True,
             check=False,
