@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import socketserver
@@ -15,6 +16,7 @@ from typing import Any
 
 import docker  # type: ignore[import-untyped]
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -101,13 +103,22 @@ def prepare(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("playbook", ["cleanup.yml", "teardown.yml"])
-def test_all_calls_go_to_the_engine_of_the_setting(settings: dict[str, Any], playbook: str) -> None:
-    """Both modules of community.docker and our own."""
-    code, output = run(f"playbooks/{playbook}", settings, "--check")
-    assert code == 0, output
-    without = {name: value for name, value in settings.items() if name != "docker_host_engine"}
-    code, output = run(f"playbooks/{playbook}", without, "--check")
-    assert code != 0, "a call that goes elsewhere would not be seen"
+def test_all_calls_go_to_the_engine_of_the_setting(
+    settings: dict[str, Any], playbook: str, tmp_path: Path
+) -> None:
+    """Both modules of community.docker and our own. Of a host without it, the calls fail."""
+    inventory = yaml.safe_load((ROOT / "inventory/local/hosts.yml").read_text())
+    hosts = inventory["all"]["hosts"]
+    hosts["without"] = dict(hosts["local"])
+    hosts["local"]["docker_host_engine"] = settings.pop("docker_host_engine")
+    for group in inventory["all"]["children"].values():
+        group["hosts"]["without"] = {}
+    beside = tmp_path / "hosts.json"
+    beside.write_text(json.dumps(inventory))
+    code, output = run(f"playbooks/{playbook}", settings, "--check", "-i", str(beside))
+    assert code == 2, output
+    ended = dict(re.findall(r"(\w+) : ok=\d+ changed=\d+ (unreachable=\d+ failed=\d+)", output))
+    assert ended == {"local": "unreachable=0 failed=0", "without": "unreachable=0 failed=1"}, output
 
 
 def test_what_looks_at_the_engine_takes_the_setting(settings: dict[str, Any]) -> None:
