@@ -233,7 +233,9 @@ def test_postgresql_takes_each_password(
             "POSTGRES_INITDB_ARGS": "--auth-host=scram-sha-256 --locale=C.UTF-8",
         },
     )
-    login = {"host": address, "user": "postgres", "password": superuser, "autocommit": True}
+    login: dict[str, Any] = {
+        "host": address, "user": "postgres", "password": superuser, "autocommit": True,
+    }  # fmt: skip
     root = until(lambda: psycopg.connect(**login), "PostgreSQL")
     root.execute("CREATE ROLE aisha LOGIN")
     root.execute("CREATE DATABASE aisha OWNER aisha")
