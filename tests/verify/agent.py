@@ -37,7 +37,9 @@ MANIFESTS = ", ".join(
 
 def containers(stack: str) -> dict[str, Any]:
     """The inspections of all containers of the stack, by name."""
-    found = CLIENT.containers.list(all=True, filters={"label": f"aisha.bot_stack.name={stack}"})
+    found = CLIENT.containers.list(
+        all=True, filters={"label": f"aisha.bot_stack.name={stack}"}, ignore_removed=True
+    )
     return {container.name: container.attrs for container in found}
 
 
@@ -214,8 +216,8 @@ def push_and_pull(config_dir: str, address: str) -> dict[str, Any]:
         result["same"] = pulled.id == pushed
         return result
     finally:
-        for image in CLIENT.images.list(repository):
-            CLIENT.images.remove(image.id, force=True)
+        for image in CLIENT.api.images(repository):
+            CLIENT.images.remove(image["Id"], force=True)
         if result.get("digest"):
             path = f"/v2/aisha/verify/manifests/{result['digest']}"
             result["deleted"] = _registry("DELETE", address, path, login)["status"]

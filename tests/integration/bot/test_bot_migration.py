@@ -33,13 +33,13 @@ Migrate = Callable[[str], tuple[bool, str]]
 def migrate(tmp_path: Path) -> Iterator[Migrate]:
     """Run it with a script as the image's program: whether it ended well, and the output."""
     client = docker.from_env()
-    bases = [image for image in client.images.list("aisha/base") if image.tags]
+    bases = [image for image in client.api.images("aisha/base") if image["RepoTags"]]
     assert bases, "no image aisha/base: make upstream builds it"
     made = []
     (tmp_path / "play.yml").write_text(PLAY)
 
     def run(script: str) -> tuple[bool, str]:
-        file = f"FROM {bases[0].tags[0]}\nENTRYPOINT {json.dumps(['sh', '-c', script])}\n"
+        file = f"FROM {bases[0]['RepoTags'][0]}\nENTRYPOINT {json.dumps(['sh', '-c', script])}\n"
         image, _ = client.images.build(fileobj=io.BytesIO(file.encode()), rm=True)
         made.append(image.id)
         here = {
@@ -65,7 +65,7 @@ def migrate(tmp_path: Path) -> Iterator[Migrate]:
             check=False,
             timeout=120,
         )
-        assert client.containers.list(all=True, filters={"name": NAME}) == []
+        assert client.containers.list(all=True, filters={"name": NAME}, ignore_removed=True) == []
         return done.returncode == 0, re.sub(r"\s+", " ", done.stdout + done.stderr)
 
     yield run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import random
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -20,13 +19,12 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
     plan,
 )
 from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import Scrubber
-from containers_host import CRASH, ILL, STACK, Host
+from containers_host import CRASH, ILL, STACK, Host, at_once, carry_out, carrying_out
 
 A, B = f"{STACK}-a", f"{STACK}-b"
-NEXT, PREVIOUS = A + ".next", A + ".previous"
 SWAPS = ("stop_first", "start_first")
 # make soak gives more.
-KILLS = int(os.environ.get("KILLS", "5"))
+KILLS = int(os.environ.get("KILLS", "3"))
 QUICK = {"test": ["CMD", "test", "-e", "/tmp/well"], "interval": "200ms", "retries": 3}  # noqa: S108
 UNCHECKED = {"test": ["NONE"]}
 CHANGES = (
@@ -59,30 +57,16 @@ class Faulty:
 
 
 def quick(host: Host, **more: Any) -> dict[str, Any]:
-    return host.describe(A, healthcheck=QUICK, **more)
-
-
-def carry_out(
-    host: Host, given: dict[str, Any], client: Any = None, see_to: Callable[..., None] | None = None
-) -> None:
-    """As the module does, in this process."""
-    wanted = description.normalised(given)
-    spec = description.fingerprint(wanted, STACK)
-    engine = host.engine.api
-    rows = apply.observe(engine, [wanted["name"]], STACK)
-    verdict = plan.judge(wanted, spec, rows, engine.info())
-    apply.Applier(client or engine, STACK, "host", Scrubber().scrub, see_to).carry_out(
-        verdict, rows
-    )
+    return host.describe(healthcheck=QUICK, **more)
 
 
 def assert_one_is_well(host: Host, given: dict[str, Any]) -> None:
     """One runs as described, nothing is aside, and the next call would do nothing."""
-    assert host.names() == [A]
+    assert host.names() == [host.a]
     assert_runs(host)
     wanted = description.normalised(given)
-    spec = description.fingerprint(wanted, STACK)
-    rows = apply.observe(host.engine.api, [A], STACK)
+    spec = description.fingerprint(wanted, host.stack)
+    rows = apply.observe(host.engine.api, [host.a], host.stack)
     assert not plan.judge(wanted, spec, rows, {}).changes
 
 
@@ -95,7 +79,7 @@ def assert_runs(host: Host) -> None:
 
 def assert_nothing_aside_starts_again(host: Host) -> None:
     """An engine that is restarted starts what ever ran and has such a policy."""
-    for aside in set(host.names()) & {NEXT, PREVIOUS}:
+    for aside in set(host.names()) & {host.next, host.previous}:
         found = host.inspect(aside)
         never_ran = found["State"]["Status"] == "created"
         assert never_ran or found["HostConfig"]["RestartPolicy"]["Name"] == "no", aside
@@ -121,8 +105,11 @@ class Watched(Faulty):
         return call
 
 
-@pytest.mark.parametrize("swap", SWAPS)
-def test_nothing_aside_starts_again_and_start_first_always_has_one(host: Host, swap: str) -> None:
+def test_nothing_aside_starts_again_and_start_first_always_has_one() -> None:
+    at_once(nothing_aside_starts_again, {swap: (swap,) for swap in SWAPS})
+
+
+def nothing_aside_starts_again(host: Host, swap: str) -> None:
     carry_out(host, quick(host, swap=swap))
     most: list[int] = []
 
@@ -172,9 +159,13 @@ def test_no_token_in_what_the_engine_says(host: Host) -> None:
     assert "xxxx" not in failed["msg"]
 
 
-@pytest.mark.parametrize("done", [False, True], ids=["refused", "answer lost"])
-@pytest.mark.parametrize("swap", SWAPS)
-def test_whichever_request_of_a_swap_fails_one_runs(host: Host, swap: str, done: bool) -> None:
+def test_whichever_request_of_a_swap_fails_one_runs() -> None:
+    kinds = {"refused": False, "answer lost": True}
+    cases = {f"{kind}, {swap}": (swap, kinds[kind]) for kind in kinds for swap in SWAPS}
+    at_once(whichever_request_fails, cases)
+
+
+def whichever_request_fails(host: Host, swap: str, done: bool) -> None:
     carry_out(host, quick(host, swap=swap))
     for fails in range(1, 30):
         new = quick(host, swap=swap, env={"A": str(fails)})
@@ -191,13 +182,14 @@ def test_whichever_request_of_a_swap_fails_one_runs(host: Host, swap: str, done:
     assert_one_is_well(host, new)
 
 
-@pytest.mark.parametrize("swap", SWAPS)
-def test_killed_at_any_moment_the_next_run_brings_one_and_nothing_aside(
-    host: Host, swap: str
-) -> None:
+def test_killed_at_any_moment_the_next_run_brings_one_and_nothing_aside() -> None:
     seed = int(os.environ.get("SEED", time.time_ns() % 10**6))
     print(f"SEED={seed}")  # the same moments once more
-    chance = random.Random(seed)  # noqa: S311
+    at_once(killed_at_any_moment, {swap: (swap, seed) for swap in SWAPS})
+
+
+def killed_at_any_moment(host: Host, swap: str, seed: int) -> None:
+    chance = random.Random(f"{seed} {swap}")  # noqa: S311
     carry_out(host, quick(host, swap=swap))
     begun = time.monotonic()
     carry_out(host, quick(host, swap=swap, env={"A": "0"}))
@@ -205,16 +197,9 @@ def test_killed_at_any_moment_the_next_run_brings_one_and_nothing_aside(
     for number in range(1, KILLS + 1):
         new = quick(host, swap=swap, env={"A": str(number)})
         for _time in range(chance.choice([1, 1, 2])):
-            child = os.fork()
-            if not child:
-                try:
-                    carry_out(Host(), new)
-                finally:
-                    os._exit(0)
-            time.sleep(chance.uniform(0, takes * 1.2))
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            assert {A, PREVIOUS} & set(host.names())
+            with carrying_out(host, new):
+                time.sleep(chance.uniform(0, takes * 1.2))
+            assert {host.a, host.previous} & set(host.names())
             assert_nothing_aside_starts_again(host)
         # Another release may come next.
         if chance.random() < 0.5:
@@ -223,24 +208,26 @@ def test_killed_at_any_moment_the_next_run_brings_one_and_nothing_aside(
         assert_one_is_well(host, new)
 
 
-@pytest.mark.parametrize("broken_off", ["stopped", "aside", "renamed", "put back"])
-def test_after_a_run_that_was_broken_off_a_bad_release_brings_back_the_former_one(
-    host: Host, broken_off: str
-) -> None:
+def test_after_a_run_that_was_broken_off_a_bad_release_brings_back_the_former_one() -> None:
+    points = ("stopped", "aside", "renamed", "put back")
+    at_once(a_bad_release_brings_back_the_former_one, {point: (point,) for point in points})
+
+
+def a_bad_release_brings_back_the_former_one(host: Host, broken_off: str) -> None:
     old = quick(host)
     carry_out(host, old)
-    former = host.engine.containers.get(A)
+    former = host.engine.containers.get(host.a)
     host.good(quick(host, env={"A": "2"}), state="created")
     former.update(restart_policy={"Name": "no"})
     former.stop(timeout=1)
     if broken_off in ("aside", "renamed"):
-        former.rename(PREVIOUS)
+        former.rename(host.previous)
     if broken_off == "renamed":
-        host.engine.containers.get(NEXT).rename(A)
+        host.engine.containers.get(host.next).rename(host.a)
     if broken_off == "put back":
-        host.engine.containers.get(NEXT).remove()
+        host.engine.containers.get(host.next).remove()
     with pytest.raises(apply.ApplyError, match="was put back and is well"):
-        carry_out(host, quick(host, command=ILL, wait_timeout=1))
+        carry_out(host, quick(host, command=ILL, wait_timeout=5))
     assert host.inspect()["Id"] == former.id
     assert_one_is_well(host, old)
 
@@ -265,8 +252,8 @@ def test_one_that_only_runs_is_not_proven_when_the_run_was_broken_off(host: Host
     host.good(bad, state="created")
     former.update(restart_policy={"Name": "no"})
     former.stop(timeout=1)
-    former.rename(PREVIOUS)
-    host.engine.containers.get(NEXT).rename(A)
+    former.rename(host.previous)
+    host.engine.containers.get(host.next).rename(A)
     host.engine.containers.get(A).start()
     with pytest.raises(apply.ApplyError, match="was put back and is well"):
         carry_out(host, bad)
@@ -354,7 +341,7 @@ def test_volumes_of_a_new_one_are_seen_to_while_the_former_one_runs(host: Host, 
 
     def full(wanted: dict[str, Any]) -> None:
         assert wanted["name"] == A
-        assert host.inspect(NEXT)["State"]["Status"] == "created"
+        assert host.inspect(host.next)["State"]["Status"] == "created"
         assert_runs(host)
         raise apply.ApplyError("no space left")
 
@@ -382,8 +369,8 @@ def test_what_publishes_a_port_is_tried_while_the_former_one_serves(host: Host) 
 
     def look() -> None:
         assert_runs(host)
-        if NEXT in host.names():
-            found = host.inspect(NEXT)
+        if host.next in host.names():
+            found = host.inspect(host.next)
             assert not found["HostConfig"]["PortBindings"]
             # Nobody who asks for the one that serves gets this one.
             assert A not in found["NetworkSettings"]["Networks"][STACK]["Aliases"]

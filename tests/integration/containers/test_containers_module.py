@@ -9,9 +9,10 @@ import tarfile
 from typing import Any
 
 import pytest
-from containers_host import CRASH, ILL, STACK, USER, Host
+from containers_host import CRASH, ILL, STACK, USER, Host, at_once
 
 A, B, C = (f"{STACK}-{letter}" for letter in "abc")
+SWAPS = ("stop_first", "start_first")
 
 
 def test_the_second_call_changes_nothing_and_a_check_says_what_the_call_does(host: Host) -> None:
@@ -54,32 +55,38 @@ def test_a_changed_one_takes_the_place_of_the_old_one(host: Host, swap: str) -> 
     assert host.names() == [A]
 
 
-@pytest.mark.parametrize("swap", ["stop_first", "start_first"])
-@pytest.mark.parametrize(
-    ("broken", "said"),
-    [
-        ({"command": ILL, "wait_timeout": 4}, "it has no heart"),
-        ({"command": CRASH, "healthcheck": {"test": ["NONE"]}}, "ends by itself (exit code 3)"),
-        ({"command": ["no-such-program"]}, "no-such-program"),
-        ({"networks": ["containers-test-missing"]}, "containers-test-missing"),
-    ],
-    ids=["ill", "crashes", "no program", "no network"],
-)  # fmt: skip
-def test_the_former_one_is_back_where_the_new_one_fails(
-    host: Host, swap: str, broken: dict[str, Any], said: str
-) -> None:
-    host.good(host.describe(A, swap=swap), host.describe(B), host.describe(C))
-    ids = {name: host.inspect(name)["Id"] for name in (A, B, C)}
+BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "ill": ({"command": ILL, "wait_timeout": 4}, "it has no heart"),
+    "crashes": (
+        {"command": CRASH, "healthcheck": {"test": ["NONE"]}}, "ends by itself (exit code 3)"
+    ),
+    "no program": ({"command": ["no-such-program"]}, "no-such-program"),
+    "no network": ({"networks": ["containers-test-missing"]}, "containers-test-missing"),
+}  # fmt: skip
+
+
+def test_the_former_one_is_back_where_the_new_one_fails() -> None:
+    cases = {f"{name}, {swap}": (swap, *BROKEN[name]) for name in BROKEN for swap in SWAPS}
+    at_once(the_former_one_is_back, cases)
+
+
+def the_former_one_is_back(host: Host, swap: str, broken: dict[str, Any], said: str) -> None:
+    host.good(host.describe(host.a, swap=swap), host.describe(host.b), host.describe(host.c))
+    ids = {name: host.inspect(name)["Id"] for name in (host.a, host.b, host.c)}
     failed = host.bad(
-        host.describe(A, swap=swap, **broken), host.describe(B, env={"B": "2"}), host.describe(C)
+        host.describe(host.a, swap=swap, **broken),
+        host.describe(host.b, env={"B": "2"}),
+        host.describe(host.c),
     )
     assert said in failed["msg"]
-    assert f"Not touched: {B}" in failed["msg"]
-    assert {name: host.inspect(name)["Id"] for name in (A, B, C)} == ids
-    assert host.inspect(A)["State"]["Status"] == "running"
-    assert host.inspect(A)["HostConfig"]["RestartPolicy"]["Name"] == "always"
-    assert host.names() == [A, B, C]
-    assert not host.good(host.describe(A, swap=swap), host.describe(B), host.describe(C))["changed"]
+    assert f"Not touched: {host.b}" in failed["msg"]
+    assert {name: host.inspect(name)["Id"] for name in (host.a, host.b, host.c)} == ids
+    assert host.inspect(host.a)["State"]["Status"] == "running"
+    assert host.inspect(host.a)["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert host.names() == [host.a, host.b, host.c]
+    assert not host.good(
+        host.describe(host.a, swap=swap), host.describe(host.b), host.describe(host.c)
+    )["changed"]
 
 
 def test_one_without_a_health_check_that_ends_fails_with_its_log(host: Host) -> None:
@@ -134,27 +141,30 @@ def test_without_waiting_it_is_idempotent(host: Host) -> None:
     assert not host.good(wanted)["changed"]
 
 
-@pytest.mark.parametrize("swap", ["stop_first", "start_first"])
-def test_a_run_that_was_broken_off_is_completed_by_the_next(host: Host, swap: str) -> None:
+def test_a_run_that_was_broken_off_is_completed_by_the_next() -> None:
     """Between any two requests to the engine: what it left is put right, and one runs."""
+    points = ("created", "stopped", "aside", "renamed")
+    cases = {f"{point}, {swap}": (swap, point) for swap in SWAPS for point in points}
+    at_once(is_completed_by_the_next, cases)
+
+
+def is_completed_by_the_next(host: Host, swap: str, broken_off: str) -> None:
     old, new = host.describe(swap=swap), host.describe(swap=swap, env={"A": "2"})
-    for broken_off in ("created", "stopped", "aside", "renamed"):
-        host.clear()
-        host.good(old)
-        host.good(new, state="created")
-        former = host.engine.containers.get(A)
-        if broken_off != "created":
-            former.update(restart_policy={"Name": "no"})
-            former.stop(timeout=1)
-        if broken_off in ("aside", "renamed"):
-            former.rename(A + ".previous")
-        if broken_off == "renamed":
-            host.engine.containers.get(A + ".next").rename(A)
-        host.good(new)
-        assert host.names() == [A], broken_off
-        assert host.inspect()["State"]["Health"]["Status"] == "healthy"
-        assert host.inspect()["HostConfig"]["RestartPolicy"]["Name"] == "always"
-        assert not host.good(new)["changed"], broken_off
+    host.good(old)
+    host.good(new, state="created")
+    former = host.engine.containers.get(host.a)
+    if broken_off != "created":
+        former.update(restart_policy={"Name": "no"})
+        former.stop(timeout=1)
+    if broken_off in ("aside", "renamed"):
+        former.rename(host.previous)
+    if broken_off == "renamed":
+        host.engine.containers.get(host.next).rename(host.a)
+    host.good(new)
+    assert host.names() == [host.a]
+    assert host.inspect()["State"]["Health"]["Status"] == "healthy"
+    assert host.inspect()["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert not host.good(new)["changed"]
 
 
 def test_a_restart_leaves_alone_what_is_aside(host: Host) -> None:

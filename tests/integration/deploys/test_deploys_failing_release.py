@@ -30,7 +30,8 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-STACK = "deploys"
+# Of another checkout's tests, another name.
+STACK = os.environ.get("TEST_NAME", "test") + "-deploys"
 CALLS_PER_SECOND = 50
 CALLERS = 10
 FRONT = f"{STACK}-front"
@@ -133,7 +134,9 @@ class Stack:
     def make(self) -> None:
         for name in self.settings["bot_networks"]:
             CLIENT.networks.create(name, driver="bridge")
-        done = self.playbook("build.yml", deploys_folder=str(self.folder))
+        done = self.playbook(
+            "build.yml", deploys_folder=str(self.folder), deploys_image=f"{STACK}/bot"
+        )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr
         images = json.loads((self.folder / "images.json").read_text())
         self.bot, self.front = images["bot"], images["front"]
@@ -183,22 +186,32 @@ class Stack:
 
     def ids(self) -> dict[str, str]:
         """From the name of each container to its ID; those that don't run are an error."""
-        found = CLIENT.containers.list(all=True, filters={"name": f"^/?{STACK}-"})
+        found = CLIENT.containers.list(
+            all=True, filters={"name": f"^/?{STACK}-"}, ignore_removed=True
+        )
         assert {each.status for each in found} == {"running"}, [(e.name, e.status) for e in found]
         return {each.name: each.id for each in found}
+
+    def is_well(self) -> bool:
+        """Whether each replica is of the current release, and runs."""
+        found = CLIENT.containers.list(filters={"name": f"^/?{STACK}-"}, ignore_removed=True)
+        images = {each.name: each.attrs["Image"] for each in found}
+        return FRONT in images and all(images.get(n) == self.current for n in [*WEBHOOKS, WORKER])
 
     def callers(self) -> Callers:
         return Callers(self.port, self.secret)
 
     def remove(self) -> None:
-        for container in CLIENT.containers.list(all=True, filters={"name": f"^/?{STACK}-"}):
+        for container in CLIENT.containers.list(
+            all=True, filters={"name": f"^/?{STACK}-"}, ignore_removed=True
+        ):
             container.remove(force=True, v=True)
         for volume in CLIENT.volumes.list(filters={"name": f"{STACK}-"}):
             volume.remove(force=True)
         for network in CLIENT.networks.list(names=[f"{STACK}-data", f"{STACK}-edge"]):
             network.remove()
-        for image in CLIENT.images.list(f"{STACK}/release"):
-            for tag in image.tags:
+        for image in CLIENT.api.images(f"{STACK}/release"):
+            for tag in image["RepoTags"] or []:
                 CLIENT.images.remove(tag, force=True)
 
 
@@ -216,8 +229,9 @@ def made() -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(made: Stack) -> Stack:
-    """With a release that runs. Each test leaves one that does."""
-    made.good(made.current)
+    """With a release that runs: each test leaves one that does, or fails."""
+    if not made.is_well():
+        made.good(made.current)
     return made
 
 
@@ -225,7 +239,9 @@ def stack(made: Stack) -> Stack:
 def test_a_webhook_that_fails_at_its_start_costs_no_call(stack: Stack, fault: str) -> None:
     before = stack.ids()
     with stack.callers() as callers:
-        said = stack.bad(stack.image(stack.bot, f"ENV BREAKS=webhook:{fault}"))
+        # An ill one is waited for as long as that.
+        broken = stack.image(stack.bot, f"ENV BREAKS=webhook:{fault}")
+        said = stack.bad(broken, bot_wait_timeout=5)
         time.sleep(3)
     print(callers.summary())
     assert f"Container {WEBHOOKS[0]} on" in said

@@ -144,7 +144,7 @@ class Fleet:
         def clear(machine: Machine) -> None:
             if machine.container.status != "running":
                 machine.start()
-            for container in machine.engine.containers.list(all=True):
+            for container in machine.engine.containers.list(all=True, ignore_removed=True):
                 container.remove(force=True)
             machine.engine.volumes.prune()
             machine.run(["rm", "-rf", "/etc/aisha", "/run/aisha"])
@@ -238,7 +238,7 @@ class Fleet:
         """docker inspect of every container, by host/name; not what changes by itself."""
         found = {}
         for host in hosts or HOSTS:
-            for container in self.hosts[host].engine.containers.list(all=True):
+            for container in self.hosts[host].engine.containers.list(all=True, ignore_removed=True):
                 seen = {k: v for k, v in container.attrs.items() if k != "ExecIDs"}
                 seen["State"] = {k: v for k, v in seen["State"].items() if k != "Health"}
                 seen["Mounts"] = sorted(seen["Mounts"], key=lambda mount: str(mount["Destination"]))
@@ -343,7 +343,7 @@ class Fleet:
         lines = [json.dumps(self.stats() | {"gaps_ms": "…"}, indent=1)]
         for host, machine in self.hosts.items():
             try:
-                for container in machine.engine.containers.list(all=True):
+                for container in machine.engine.containers.list(all=True, ignore_removed=True):
                     policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]
                     lines.append(f"--- {host}/{container.name}: {container.status}, {policy}")
                     lines.append(container.logs(tail=8).decode("utf-8", "replace"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "docker_hosts"))
 from docker_hosts import MODULES_PYTHON, ROOT, Machine, Scenario
 
-HOST = "aisha-tests-check-host"
+# Of another checkout's tests, other names.
+NAME = os.environ.get("TEST_NAME", "tests") + "-check"
+HOST = f"aisha-{NAME}-host"
 GROUPS = ("registry", "postgres", "redis", "minio", "bot_api_emulator", "bot")
 # Ansible's own files come and go in the last two.
 UNSEEN = " -o ".join(f"-path {path}" for path in ("/proc", "/sys", "/dev", "/tmp", "/root"))  # noqa: S108
@@ -33,7 +36,7 @@ class NewHost:
     """A Docker host that no play has seen, with the settings of inventory/local."""
 
     def __init__(self, folder: Path) -> None:
-        self.scenario = Scenario("tests-check", folder, {"new": HOST})
+        self.scenario = Scenario(NAME, folder, {"new": HOST})
         self.machine = Machine(HOST, folder)
 
     def make(self) -> None:

@@ -34,10 +34,10 @@ LINES = [
 @pytest.fixture
 def worker() -> Iterator[Any]:
     client = docker.from_env()
-    images = [image for image in client.images.list("aisha/base") if image.tags]
+    images = [image for image in client.api.images("aisha/base") if image["RepoTags"]]
     assert images, "no image aisha/base is here: the role images builds it"
     container = client.containers.run(
-        images[0],
+        images[0]["Id"],
         ["sh", "-c", 'printf "%s\\n" "$@"', "sh", *LINES],
         name=NAME,
         detach=True,

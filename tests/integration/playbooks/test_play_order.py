@@ -42,7 +42,8 @@ class Order:
         line = f"{what} {{{{ inventory_hostname }}}}"
         first = f"{{{{ before_{what} | default('true') }}}}"
         command = f"{first}; echo {line} >> {self.log}; {{{{ {what} | default('true') }}}}"
-        return {"name": what, "ansible.builtin.shell": command, **more}
+        # A shell alone: a module starts a Python each time.
+        return {"name": what, "ansible.builtin.raw": command, **more}
 
     def run(
         self, *heads: tuple[Play, list[str]], strategy: str = "linear"

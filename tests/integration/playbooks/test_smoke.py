@@ -25,10 +25,11 @@ URL = f"postgresql://aisha:{PASSWORD}@127.0.0.1:1/aisha"
 @pytest.fixture
 def worker() -> Iterator[Any]:
     client = docker.from_env()
-    images = [i for i in client.images.list() for tag in i.tags if "aisha/bot:" in tag]
+    images = client.api.images()
+    images = [i for i in images for tag in i["RepoTags"] or [] if "aisha/bot:" in tag]
     assert images, "no image aisha/bot is here: the role images builds it"
     container = client.containers.run(
-        images[0],
+        images[0]["Id"],
         ["-c", f"printf %s '{URL}' >/tmp/url; exec sleep 300"],
         entrypoint="sh",
         name=f"{NAME}-worker-1",

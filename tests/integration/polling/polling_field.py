@@ -79,7 +79,7 @@ class Field:
     def addresses(self) -> dict[str, str]:
         """The names of running containers, by their address."""
         found = {}
-        for container in self.host.engine.containers.list():
+        for container in self.host.engine.containers.list(ignore_removed=True):
             for network in container.attrs["NetworkSettings"]["Networks"].values():
                 if network["IPAddress"]:
                     found[network["IPAddress"]] = str(container.name)
@@ -116,15 +116,17 @@ class Field:
         until(there, lambda: f"{planted.name} is not {planted.state}: {self.logs(planted.name)}")
 
     def names(self) -> list[str]:
-        return [str(c.name) for c in self.host.engine.containers.list(all=True)]
+        return [
+            str(c.name) for c in self.host.engine.containers.list(all=True, ignore_removed=True)
+        ]
 
     def running(self) -> set[str]:
-        return {str(c.name) for c in self.host.engine.containers.list()}
+        return {str(c.name) for c in self.host.engine.containers.list(ignore_removed=True)}
 
     def snapshot(self) -> dict[str, Any]:
         """`docker inspect` of every container, and the processes; not what changes by itself."""
         found: dict[str, Any] = {}
-        for container in self.host.engine.containers.list(all=True):
+        for container in self.host.engine.containers.list(all=True, ignore_removed=True):
             seen = dict(container.attrs)
             seen.pop("ExecIDs")  # health checks come and go
             seen["State"] = {k: v for k, v in seen["State"].items() if k != "Health"}
@@ -184,7 +186,7 @@ class Field:
         return "\n".join(texts) or "nobody's log"
 
     def report(self) -> str:
-        containers = self.host.engine.containers.list(all=True)
+        containers = self.host.engine.containers.list(all=True, ignore_removed=True)
         lines = [f"{c.name}: {c.status}, {c.attrs['State']['Status']}" for c in containers]
         stats = self.emulator.stats(self.bots.token) | {"gaps_ms": "…"}
         return "\n".join(sorted(lines)) + "\n" + json.dumps(stats, indent=1)

@@ -71,7 +71,7 @@ class Duel:
         """docker inspect of its containers, but for what changes by itself."""
         found = {}
         for container in self.host.engine.containers.list(
-            all=True, filters={"name": f"{self.name}-"}
+            all=True, filters={"name": f"{self.name}-"}, ignore_removed=True
         ):
             seen = {k: v for k, v in container.attrs.items() if k != "ExecIDs"}
             seen["State"] = {k: v for k, v in seen["State"].items() if k != "Health"}
@@ -81,7 +81,9 @@ class Duel:
     def logs(self) -> str:
         texts = [
             f"--- {c.name} ({c.status})\n{c.logs(tail=20).decode('utf-8', 'replace')}"
-            for c in self.host.engine.containers.list(all=True, filters={"name": f"{self.name}-"})
+            for c in self.host.engine.containers.list(
+                all=True, filters={"name": f"{self.name}-"}, ignore_removed=True
+            )
         ]
         return "\n".join(texts)
 
@@ -95,7 +97,7 @@ class Duel:
 
     def clear(self) -> None:
         for container in self.host.engine.containers.list(
-            all=True, filters={"name": f"{self.name}-"}
+            all=True, filters={"name": f"{self.name}-"}, ignore_removed=True
         ):
             container.remove(force=True)
 

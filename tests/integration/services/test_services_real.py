@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import re
 import secrets
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -23,8 +26,8 @@ import redis
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
+SERVICES_PLAY = ROOT / "tests/integration/services/services.yml"
 POLLER = ROOT / "playbooks/poller.yml"
-PREFIX = "data-" + secrets.token_hex(3)
 # All that can be typed.
 SIGNS = "/+=@:%#?&'\"\\ {}$`~"
 
@@ -52,17 +55,19 @@ class Stack:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.name = name = "data-" + secrets.token_hex(3)
         self.printed = ""
-        self.settings: dict[str, Any] = {"test_network": PREFIX, "bot_stack_name": PREFIX}
+        self.images: list[str] = []
+        self.settings: dict[str, Any] = {"test_network": name, "bot_stack_name": name}
         for service in ("postgres", "redis", "minio"):
             self.settings |= {
                 f"{service}_image": image(service),
                 f"{service}_volumes_image": image("volumes"),
-                f"{service}_container_name": f"{PREFIX}-{service}",
+                f"{service}_container_name": f"{name}-{service}",
                 f"{service}_config_dir": str(folder / service),
-                f"{service}_volume": f"{PREFIX}-{service}",
-                f"{service}_networks": [PREFIX],
-                f"{service}_stack_name": PREFIX,
+                f"{service}_volume": f"{name}-{service}",
+                f"{service}_networks": [name],
+                f"{service}_stack_name": name,
             }
         self.settings |= {
             "postgres_superuser_password": password(),
@@ -89,9 +94,7 @@ class Stack:
         last.write_text(
             yaml.safe_dump(yaml.safe_load((ROOT / "playbooks/site.yml").read_text())[-1:])
         )
-        return self.play(
-            *groups, books=[ROOT / "tests/integration/services/services.yml", last], **settings
-        )
+        return self.play(*groups, books=[SERVICES_PLAY, last], **settings)
 
     def move(self) -> subprocess.CompletedProcess[str]:
         """What poller.yml asks of the services, and says of it to the bot's role."""
@@ -105,39 +108,42 @@ class Stack:
         book.write_text(yaml.safe_dump([plays["Ask the services which logins work"], bots]))
         return self.play(books=[book])
 
+    def refused(self, service: str, *cases: dict[str, Any]) -> list[str]:
+        """What a run says of each: all fail at the same task, each as a host of its own."""
+        hosts = {f"case{number}": self.settings | case for number, case in enumerate(cases)}
+        form = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+        done = self.playbook({service: {"hosts": hosts}}, SERVICES_PLAY, **form)
+        assert done.returncode != 0
+        assert set(re.findall(r"changed=\d+", done.stdout)) == {"changed=0"}, done.stdout
+        said = re.findall(r"^fatal: \[(\w+)\]: FAILED! => ", done.stdout, flags=re.M)
+        assert sorted(said) == sorted(hosts), done.stdout
+        texts = re.split(r"^fatal: \[\w+\]: FAILED! => ", done.stdout, flags=re.M)[1:]
+        messages = {
+            host: str(json.JSONDecoder().raw_decode(text)[0]["msg"])
+            for host, text in zip(said, texts, strict=True)
+        }
+        return [messages[host] for host in hosts]
+
     def play(
         self, *groups: str, books: list[Path], **settings: Any
     ) -> subprocess.CompletedProcess[str]:
-        inventory = self.folder / "hosts.yml"
         # Two hosts by name, so that the bot's may fail while those of the services go on.
         names = {name: "bots" if name == "bot" else "services" for name in groups or SERVICES}
-        inventory.write_text(
-            yaml.safe_dump(
-                {
-                    "all": {
-                        "vars": {
-                            "ansible_connection": "local",
-                            "ansible_python_interpreter": sys.executable,
-                        },
-                        "children": {name: {"hosts": {host: {}}} for name, host in names.items()},
-                    }
-                }
-            )
-        )
         variables = self.folder / "settings.json"
         variables.write_text(json.dumps(self.settings | settings))
+        children = {name: {"hosts": {host: {}}} for name, host in names.items()}
+        return self.playbook(children, "-e", f"@{variables}", *books)
+
+    def playbook(
+        self, children: dict[str, Any], *words: str | Path, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        inventory = self.folder / "hosts.yml"
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        inventory.write_text(json.dumps({"all": {"vars": local, "children": children}}))
+        own = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
         done = subprocess.run(
-            [
-                "ansible-playbook",
-                "-vv",
-                "-i",
-                inventory,
-                "-e",
-                f"@{variables}",
-                *books,
-            ],
-            env=os.environ
-            | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
+            ["ansible-playbook", "-vv", "-i", inventory, *words],
+            env=os.environ | own | more,
             capture_output=True,
             text=True,
             check=False,
@@ -148,12 +154,29 @@ class Stack:
 
     def address(self, service: str) -> str:
         networks = docker(
-            "inspect", "-f", "{{json .NetworkSettings.Networks}}", f"{PREFIX}-{service}"
+            "inspect", "-f", "{{json .NetworkSettings.Networks}}", f"{self.name}-{service}"
         )
-        return str(json.loads(networks)[PREFIX]["IPAddress"])
+        return str(json.loads(networks)[self.name]["IPAddress"])
 
     def container(self, service: str) -> str:
-        return docker("inspect", "-f", "{{.Id}} {{.State.StartedAt}}", f"{PREFIX}-{service}")
+        return docker("inspect", "-f", "{{.Id}} {{.State.StartedAt}}", f"{self.name}-{service}")
+
+    def variant(self, service: str, line: str) -> str:
+        """The service's image with one line more."""
+        (self.folder / "Dockerfile").write_text(
+            f"FROM {self.settings[f'{service}_image']}\n{line}\n"
+        )
+        self.images.append(docker("build", "-q", str(self.folder)))
+        return self.images[-1]
+
+    def remove(self) -> None:
+        for service in CLIENTS:
+            for suffix in ("", "-version"):
+                docker("rm", "-f", "-v", f"{self.name}-{service}{suffix}", check=False)
+            docker("volume", "rm", f"{self.name}-{service}", check=False)
+        for made in self.images:
+            docker("rmi", "-f", made, check=False)
+        docker("network", "rm", self.name, check=False)
 
 
 SERVICES = ("postgres", "redis", "minio", "bot")
@@ -175,8 +198,10 @@ def by_redis(address: str, login: str, key: str) -> None:
         client.close()
 
 
-def by_s3(address: str, login: str, key: str) -> None:
-    client = boto3.client(
+@functools.cache
+def s3_client(address: str, login: str, key: str) -> Any:
+    """To make one takes longer than all else; it signs each request by its key."""
+    return boto3.client(
         "s3",
         endpoint_url=f"http://{address}:9000",
         aws_access_key_id=login,
@@ -184,8 +209,10 @@ def by_s3(address: str, login: str, key: str) -> None:
         region_name="us-east-1",
         config=botocore.config.Config(retries={"total_max_attempts": 1}, connect_timeout=5),
     )
-    client.put_object(Bucket="bucket", Key="seen", Body=b"1")
-    client.close()
+
+
+def by_s3(address: str, login: str, key: str) -> None:
+    s3_client(address, login, key).put_object(Bucket="bucket", Key="seen", Body=b"1")
 
 
 CLIENTS = {"postgres": by_postgres, "redis": by_redis, "minio": by_s3}
@@ -223,20 +250,42 @@ class Bot:
             thread.join()
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    made = Stack(tmp_path)
-    try:
+@contextlib.contextmanager
+def services() -> Iterator[Stack]:
+    with tempfile.TemporaryDirectory(prefix="services-") as folder:
+        made = Stack(Path(folder))
+        try:
+            yield made
+        finally:
+            made.remove()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Stack]:
+    """All of them, by one run; each test leaves them well."""
+    with services() as made:
+        first = made.run()
+        assert first.returncode == 0, first.stdout
         yield made
-        for name, value in made.settings.items():
-            assert not name.endswith("password") or value not in made.printed
-        assert made.bot_password not in made.printed
-    finally:
-        for service in CLIENTS:
-            for suffix in ("", "-version"):
-                docker("rm", "-f", "-v", f"{PREFIX}-{service}{suffix}", check=False)
-            docker("volume", "rm", f"{PREFIX}-{service}", check=False)
-        docker("network", "rm", PREFIX, check=False)
+
+
+def assert_no_secret(stack: Stack) -> None:
+    for name, value in stack.settings.items():
+        assert not name.endswith("password") or value not in stack.printed
+    assert stack.bot_password not in stack.printed
+
+
+@pytest.fixture
+def stack(running: Stack) -> Iterator[Stack]:
+    yield running
+    assert_no_secret(running)
+
+
+@pytest.fixture
+def new_stack() -> Iterator[Stack]:
+    with services() as made:
+        yield made
+        assert_no_secret(made)
 
 
 def login_of(printed: str, service: str) -> str:
@@ -249,9 +298,95 @@ def assert_all(stack: Stack, login: str, key: str) -> None:
         client(stack.address(service), "bot_1" if service == "redis" else login, key)
 
 
+def test_postgres_on_data_of_another_version_is_refused_while_the_old_one_runs(
+    stack: Stack,
+) -> None:
+    before = stack.container("postgres")
+    other = stack.variant("postgres", "ENV PG_MAJOR=18")
+    cases = [
+        ({"postgres_major": 18}, ["postgres_image is PostgreSQL 17", "postgres_major is 18"]),
+        (
+            {"postgres_major": 18, "postgres_image": other},
+            ["PostgreSQL 17 in its top folder", "postgres_major is 18"],
+        ),
+        ({"postgres_superuser": "foo"}, ["is postgres, but postgres_superuser is foo"]),
+    ]
+    said = stack.refused("postgres", *(settings for settings, _words in cases))
+    for (_settings, words), text in zip(cases, said, strict=True):
+        for word in [*words, "No container was touched"]:
+            assert word in text
+    assert stack.container("postgres") == before
+    with psycopg.connect(
+        host=stack.address("postgres"), user="bot_1", password=stack.bot_password, dbname="bot_db"
+    ) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_redis_data_that_the_image_does_not_read_is_refused_while_the_old_one_runs(
+    stack: Stack,
+) -> None:
+    before = stack.container("redis")
+    root = Path(docker("volume", "inspect", "-f", "{{.Mountpoint}}", f"{stack.name}-redis"))
+    base = next(root.glob("appendonlydir/*.base.rdb"))
+    other = stack.variant("redis", "LABEL other=1")
+    real = base.read_bytes()
+    try:
+        base.write_bytes(b"REDIS0012" + real[9:])
+        (said,) = stack.refused("redis", {"redis_image": other})
+        assert "written by Redis 7.4 to 8.0 (RDB version 12), and redis_image is Valkey 8.1" in said
+        assert stack.container("redis") == before
+        by_redis(stack.address("redis"), "bot_1", stack.bot_password)
+    finally:
+        base.write_bytes(real)
+    stack.settings["redis_image"] = other
+    done = stack.run("redis")
+    assert done.returncode == 0, done.stdout
+    assert stack.container("redis") != before
+
+
+def test_an_adopted_volume_of_another_shape_is_used(new_stack: Stack) -> None:
+    """Data in a sub-folder, and a superuser of another name, as upstream's image makes them."""
+    stack = new_stack
+    volume = stack.settings["postgres_volume"]
+    superuser = stack.settings["postgres_superuser_password"]
+    docker("volume", "create", volume)
+    docker(
+        *["run", "--rm", "-u", "0", "-v", f"{volume}:/v", "--entrypoint", "sh"],
+        *["-e", f"WORD={superuser}", stack.settings["postgres_image"], "-c"],
+        "install -d -o 999 -g 999 /v/pgdata && printf '%s' \"$WORD\" > /tmp/word "
+        "&& chmod 644 /tmp/word && chown 999:999 /v"
+        " && setpriv --reuid 999 --regid 999 --clear-groups"
+        " initdb -D /v/pgdata -U foo --pwfile=/tmp/word"
+        " --auth-local=trust --auth-host=scram-sha-256 --no-sync"
+        " && echo 'host all all all scram-sha-256' >> /v/pgdata/pg_hba.conf",
+    )
+    done = stack.run("postgres")
+    said = re.sub(r"\s+", " ", done.stdout + done.stderr)
+    assert "is foo, but postgres_superuser is postgres. Set postgres_superuser to foo." in said
+    stack.settings["postgres_superuser"] = "foo"
+    done = stack.run("postgres")
+    assert done.returncode == 0, done.stdout
+    assert docker("exec", f"{stack.name}-postgres", "sh", "-c", "echo $PGDATA").endswith(
+        "data/pgdata"
+    )
+    by_postgres(stack.address("postgres"), "bot_1", stack.bot_password)
+    stack.settings["postgres_superuser_password"] = password()
+    done = stack.run("postgres")
+    assert done.returncode == 0, done.stdout
+    assert "changed=0" in stack.run("postgres").stdout
+
+
+def test_a_superuser_of_another_name_gets_a_new_password(new_stack: Stack) -> None:
+    stack = new_stack
+    stack.settings["postgres_superuser"] = "foo"
+    assert stack.run("postgres").returncode == 0, stack.printed
+    stack.settings["postgres_superuser_password"] = password()
+    done = stack.run("postgres")
+    assert done.returncode == 0, done.stdout
+    assert "changed=0" in stack.run("postgres").stdout
+
+
 def test_a_new_password_works_beside_the_old_one_until_the_run_is_through(stack: Stack) -> None:
-    first = stack.run()
-    assert first.returncode == 0, first.stdout
     again = stack.run()
     assert "changed=0" in again.stdout, again.stdout
     assert "Shut what works" not in again.stdout
@@ -315,99 +450,3 @@ def test_a_new_password_works_beside_the_old_one_until_the_run_is_through(stack:
         for login in ("bot_1.1", "bot_1"):
             with pytest.raises(REFUSED):
                 client(stack.address(service), login, second)
-
-
-def test_postgres_on_data_of_another_version_is_refused_while_the_old_one_runs(
-    stack: Stack, tmp_path: Path
-) -> None:
-    assert stack.run("postgres").returncode == 0, stack.printed
-    before = stack.container("postgres")
-    (tmp_path / "Dockerfile").write_text(
-        f"FROM {stack.settings['postgres_image']}\nENV PG_MAJOR=18\n"
-    )
-    other = docker("build", "-q", str(tmp_path))
-    for settings, words in (
-        ({"postgres_major": 18}, ["postgres_image is PostgreSQL 17", "postgres_major is 18"]),
-        (
-            {"postgres_major": 18, "postgres_image": other},
-            ["PostgreSQL 17 in its top folder", "postgres_major is 18"],
-        ),
-        ({"postgres_superuser": "foo"}, ["is postgres, but postgres_superuser is foo"]),
-    ):
-        done = stack.run("postgres", **settings)
-        assert done.returncode != 0
-        said = re.sub(r"\s+", " ", done.stdout + done.stderr)
-        for word in [*words, "No container was touched"]:
-            assert word in said
-        assert "changed=0" in said
-        assert stack.container("postgres") == before
-    docker("rmi", "-f", other)
-    with psycopg.connect(
-        host=stack.address("postgres"), user="bot_1", password=stack.bot_password, dbname="bot_db"
-    ) as connection:
-        assert connection.execute("SELECT 1").fetchone() == (1,)
-
-
-def test_an_adopted_volume_of_another_shape_is_used(stack: Stack) -> None:
-    """Data in a sub-folder, and a superuser of another name, as upstream's image makes them."""
-    volume = stack.settings["postgres_volume"]
-    superuser = stack.settings["postgres_superuser_password"]
-    docker("volume", "create", volume)
-    docker(
-        *["run", "--rm", "-u", "0", "-v", f"{volume}:/v", "--entrypoint", "sh"],
-        *["-e", f"WORD={superuser}", stack.settings["postgres_image"], "-c"],
-        "install -d -o 999 -g 999 /v/pgdata && printf '%s' \"$WORD\" > /tmp/word "
-        "&& chmod 644 /tmp/word && chown 999:999 /v"
-        " && setpriv --reuid 999 --regid 999 --clear-groups"
-        " initdb -D /v/pgdata -U foo --pwfile=/tmp/word"
-        " --auth-local=trust --auth-host=scram-sha-256 --no-sync"
-        " && echo 'host all all all scram-sha-256' >> /v/pgdata/pg_hba.conf",
-    )
-    done = stack.run("postgres")
-    said = re.sub(r"\s+", " ", done.stdout + done.stderr)
-    assert "is foo, but postgres_superuser is postgres. Set postgres_superuser to foo." in said
-    stack.settings["postgres_superuser"] = "foo"
-    done = stack.run("postgres")
-    assert done.returncode == 0, done.stdout
-    assert docker("exec", f"{PREFIX}-postgres", "sh", "-c", "echo $PGDATA").endswith("data/pgdata")
-    by_postgres(stack.address("postgres"), "bot_1", stack.bot_password)
-    stack.settings["postgres_superuser_password"] = password()
-    done = stack.run("postgres")
-    assert done.returncode == 0, done.stdout
-    assert "changed=0" in stack.run("postgres").stdout
-
-
-def test_a_superuser_of_another_name_gets_a_new_password(stack: Stack) -> None:
-    stack.settings["postgres_superuser"] = "foo"
-    assert stack.run("postgres").returncode == 0, stack.printed
-    stack.settings["postgres_superuser_password"] = password()
-    done = stack.run("postgres")
-    assert done.returncode == 0, done.stdout
-    assert "changed=0" in stack.run("postgres").stdout
-
-
-def test_redis_data_that_the_image_does_not_read_is_refused_while_the_old_one_runs(
-    stack: Stack, tmp_path: Path
-) -> None:
-    assert stack.run("redis").returncode == 0, stack.printed
-    before = stack.container("redis")
-    root = Path(docker("volume", "inspect", "-f", "{{.Mountpoint}}", f"{PREFIX}-redis"))
-    base = next(root.glob("appendonlydir/*.base.rdb"))
-    (tmp_path / "Dockerfile").write_text(f"FROM {stack.settings['redis_image']}\nLABEL other=1\n")
-    other = docker("build", "-q", str(tmp_path))
-    real = base.read_bytes()
-    try:
-        base.write_bytes(b"REDIS0012" + real[9:])
-        done = stack.run("redis", redis_image=other)
-        said = re.sub(r"\s+", " ", done.stdout + done.stderr)
-        assert done.returncode != 0
-        assert "written by Redis 7.4 to 8.0 (RDB version 12), and redis_image is Valkey 8.1" in said
-        assert stack.container("redis") == before
-        by_redis(stack.address("redis"), "bot_1", stack.bot_password)
-    finally:
-        base.write_bytes(real)
-    done = stack.run("redis", redis_image=other)
-    assert done.returncode == 0, done.stdout
-    assert stack.container("redis") != before
-    docker("rm", "-f", f"{PREFIX}-redis")
-    docker("rmi", "-f", other)

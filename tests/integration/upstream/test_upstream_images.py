@@ -5,6 +5,7 @@ tests/upstream_images says what the images are, and what they are not.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import io
 import json
@@ -37,23 +38,26 @@ SHAPES = Path(os.environ.get("UPSTREAM_SHAPES", ROOT / "tests/upstream_images"))
 REGISTRIES = ["registry", "registry_v3"]
 DATABASES = ["postgres", "postgres_18"]
 CACHES = ["redis", "redis_original"]
-SERVICES = [*REGISTRIES, *DATABASES, *CACHES, "minio", "front"]
+GROUPS = {
+    "registry": REGISTRIES,
+    "postgres": DATABASES,
+    "redis": CACHES,
+    "minio": ["minio"],
+    "front": ["front"],
+}
+SERVICES = [service for services in GROUPS.values() for service in services]
+# Of another checkout's tests, another name.
+NAME = os.environ.get("TEST_NAME", "test") + "-upstream"
+KINDS = ["new", "of root"]
 CLIENT = docker.from_env(timeout=120)
-
-
-def container(service: str) -> Container:
-    return CLIENT.containers.get(f"upstream-{service}")
-
-
-def address(service: str) -> str:
-    network = container(service).attrs["NetworkSettings"]["Networks"]["upstream"]
-    return str(network["IPAddress"])
 
 
 def logs() -> str:
     """Of all containers of this test: state, the health check's words, and the last log lines."""
     texts = []
-    for found in CLIENT.containers.list(all=True, filters={"name": "^/?upstream-"}):
+    for found in CLIENT.containers.list(
+        all=True, filters={"name": f"^/?{NAME}-"}, ignore_removed=True
+    ):
         state = found.attrs["State"]
         health = state.get("Health") or {}
         checks = [f"{c['ExitCode']} {c['Output'].strip()}" for c in health.get("Log") or []]
@@ -75,57 +79,31 @@ def run(*command: str | Path) -> str:
 
 def remove() -> None:
     """What this test made, or an earlier one that was cut off."""
-    names = [*SERVICES, *(f"old-{service}" for service in SERVICES), "webhook-1"]
-    for name in names:
-        with contextlib.suppress(docker.errors.NotFound):
-            CLIENT.containers.get(f"upstream-{name}").remove(force=True, v=True)
-    for service in SERVICES:
-        with contextlib.suppress(docker.errors.NotFound):
-            CLIENT.volumes.get(f"upstream-{service}").remove()
-    for network in CLIENT.networks.list(names=["upstream"]):
-        if network.name == "upstream":
-            network.remove()
+    for found in CLIENT.containers.list(
+        all=True, filters={"name": f"^/?{NAME}-"}, ignore_removed=True
+    ):
+        found.remove(force=True, v=True)
+    for volume in CLIENT.volumes.list(filters={"name": f"{NAME}-"}):
+        volume.remove()
+    for network in CLIENT.networks.list(names=[f"{NAME}-"]):
+        network.remove()
 
 
 class Stack:
-    """The services on this machine's engine."""
+    """Each service once, in a network of their own on this machine's engine."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.password = secrets.token_urlsafe(24)
+    def __init__(self, kind: str, made: Made) -> None:
+        self.kind = kind
+        self.name = f"{NAME}-{kind.replace(' ', '-')}"
+        self.password, self.images = made.password, made.images
         self.ports = dict(zip([*REGISTRIES, "front"], free_ports(3), strict=True))
-        self.images: dict[str, str] = {}
-        (folder / "hosts.yml").write_text(
-            "all: {hosts: {upstream: {ansible_connection: local, "
-            "ansible_python_interpreter: '{{ ansible_playbook_python }}'}}}\n"
-        )
-        run(
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=registry.example.com", "-keyout", folder / "tls.key"),
-            *("-out", folder / "tls.crt"),
-        )
 
-    def play(self, playbook: str) -> str:
-        settings = {
-            "upstream_folder": str(self.folder),
-            "upstream_shapes": str(SHAPES),
-            "upstream_password": self.password,
-            "upstream_ports": self.ports,
-            "upstream_images": self.images,
-        }
-        path = self.folder / "settings.json"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(settings))
-        environment = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
-        with _environment(environment):
-            return run(
-                *("ansible-playbook", "-i", self.folder / "hosts.yml"),
-                *("-e", f"@{path}", HERE / playbook),
-            )
+    def container(self, service: str) -> Container:
+        return CLIENT.containers.get(f"{self.name}-{service}")
 
-    def build(self) -> None:
-        self.play("images.yml")
-        self.images = json.loads((self.folder / "images.json").read_text())
+    def address(self, service: str) -> str:
+        network = self.container(service).attrs["NetworkSettings"]["Networks"][self.name]
+        return str(network["IPAddress"])
 
     def login(self, service: str) -> tuple[str, dict[str, str]]:
         """A registry's address, and what authenticates there."""
@@ -135,12 +113,72 @@ class Stack:
     def objects(self, user: str) -> minio.Minio:
         pool = urllib3.PoolManager(timeout=5, retries=urllib3.Retry(2, backoff_factor=0.2))
         return minio.Minio(
-            f"{address('minio')}:9000",
+            f"{self.address('minio')}:9000",
             access_key=user,
             secret_key=self.password,
             secure=False,
             http_client=pool,
         )
+
+
+class Made:
+    """The images, and a stack of each kind."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.password = secrets.token_urlsafe(24)
+        self.images: dict[str, str] = {}
+        self.stacks: dict[str, Stack] = {}
+        run(
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=registry.example.com", "-keyout", folder / "tls.key"),
+            *("-out", folder / "tls.crt"),
+        )
+
+    def make(self) -> None:
+        self.play("images.yml")
+        self.images = json.loads((self.folder / "images.json").read_text())
+        for kind in KINDS:
+            self.stacks[kind] = Stack(kind, self)
+            CLIENT.networks.create(self.stacks[kind].name, driver="bridge")
+        plant(self.stacks["of root"])
+        self.play("services.yml")
+
+    def inventory(self) -> dict[str, Any]:
+        here = "{{ ansible_playbook_python }}"
+        local = {"ansible_connection": "local", "ansible_python_interpreter": here}
+        groups: dict[str, Any] = {"upstream": {"hosts": {"images": {}}}}
+        for group, services in GROUPS.items():
+            groups[group] = {
+                "hosts": {
+                    f"{stack.name}-{service}": {
+                        "service": service,
+                        "service_port": stack.ports.get(service, 0),
+                        "stack_name": stack.name,
+                    }
+                    for stack in self.stacks.values()
+                    for service in services
+                }
+            }
+        return {"all": {"vars": local, "children": groups}}
+
+    def play(self, playbook: str) -> str:
+        settings = {
+            "upstream_folder": str(self.folder),
+            "upstream_shapes": str(SHAPES),
+            "upstream_password": self.password,
+            "upstream_images": self.images,
+        }
+        (self.folder / "hosts.yml").write_text(json.dumps(self.inventory()))
+        path = self.folder / "settings.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(settings))
+        environment = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
+        with _environment(environment):
+            return run(
+                *("ansible-playbook", "--forks", "6", "-i", self.folder / "hosts.yml"),
+                *("-e", f"@{path}", HERE / playbook),
+            )
 
 
 @contextlib.contextmanager
@@ -173,37 +211,55 @@ def until_it_answers(what: Any, seconds: float = 40) -> Any:
 
 def plant(stack: Stack) -> None:
     """What an earlier stack that ran as root left: folders, images, objects and keys of root."""
-    for service in DATABASES:
-        target = "/var/lib/postgresql" + ("" if service == "postgres_18" else "/data")
-        password = {"POSTGRES_PASSWORD": stack.password}
-        started = as_root(stack, service, None, target, network="upstream", environment=password)
-        at = f"host={address(f'old-{service}')} user=postgres dbname=postgres"
-        until_it_answers(lambda at=at: leave_a_row(at, stack.password))
-        started.stop(timeout=30)
-        started.remove()
-        # Its entry point gives it to 999, so this is what a copy by root leaves.
-        as_root(stack, service, ["chown", "-R", "0:0", target], target)
-    for service in REGISTRIES:
-        started = as_root(
-            *(stack, service, None, "/var/lib/registry"),
-            ports={"5000/tcp": ("127.0.0.1", stack.ports[service])},
-        )
-        reference = f"127.0.0.1:{stack.ports[service]}/old/thing"
-        until_it_answers(lambda at=reference: push(at, None))
-        started.remove(force=True)
-    for service in CACHES:
-        argv = ["redis-server", "--dir", "/data", "--appendonly", "yes", "--protected-mode", "no"]
-        started = as_root(stack, service, argv, "/data", network="upstream")
-        at = address(f"old-{service}")
-        until_it_answers(lambda at=at: redis.Redis(at, protocol=2).set("parrot:old", "root's"))
-        started.stop(timeout=10)
-        started.remove()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        planted = [
+            *(pool.submit(plant_database, stack, service) for service in DATABASES),
+            *(pool.submit(plant_registry, stack, service) for service in REGISTRIES),
+            *(pool.submit(plant_cache, stack, service) for service in CACHES),
+            pool.submit(plant_objects, stack),
+        ]
+    for each in planted:
+        each.result()
+
+
+def plant_database(stack: Stack, service: str) -> None:
+    target = "/var/lib/postgresql" + ("" if service == "postgres_18" else "/data")
+    password = {"POSTGRES_PASSWORD": stack.password}
+    started = as_root(stack, service, None, target, network=stack.name, environment=password)
+    at = f"host={stack.address(f'old-{service}')} user=postgres dbname=postgres"
+    until_it_answers(lambda: leave_a_row(at, stack.password))
+    started.stop(timeout=30)
+    started.remove()
+    # Its entry point gives it to 999, so this is what a copy by root leaves.
+    as_root(stack, service, ["chown", "-R", "0:0", target], target)
+
+
+def plant_registry(stack: Stack, service: str) -> None:
+    started = as_root(
+        *(stack, service, None, "/var/lib/registry"),
+        ports={"5000/tcp": ("127.0.0.1", stack.ports[service])},
+    )
+    reference = f"127.0.0.1:{stack.ports[service]}/old/thing"
+    until_it_answers(lambda: push(reference, None))
+    started.remove(force=True)
+
+
+def plant_cache(stack: Stack, service: str) -> None:
+    argv = ["redis-server", "--dir", "/data", "--appendonly", "yes", "--protected-mode", "no"]
+    started = as_root(stack, service, argv, "/data", network=stack.name)
+    at = stack.address(f"old-{service}")
+    until_it_answers(lambda: redis.Redis(at, protocol=2).set("parrot:old", "root's"))
+    started.stop(timeout=10)
+    started.remove()
+
+
+def plant_objects(stack: Stack) -> None:
     started = as_root(
         *(stack, "minio", ["silo", "server", "/data"], "/data"),
-        network="upstream",
+        network=stack.name,
         environment={"MINIO_ROOT_USER": "captain", "MINIO_ROOT_PASSWORD": stack.password},
     )
-    started.rename("upstream-minio")
+    started.rename(f"{stack.name}-minio")
     until_it_answers(lambda: stack.objects("captain").make_bucket("old"))
     stack.objects("captain").put_object("old", "thing", io.BytesIO(b"root's"), 6)
     started.stop(timeout=10)
@@ -214,12 +270,12 @@ def as_root(
     stack: Stack, service: str, argv: list[str] | None, target: str, **more: Any
 ) -> Container:
     """Run an image as root on its service's volume, and what ends by itself to its end."""
-    name = f"upstream-{service}"
+    name = f"{stack.name}-{service}"
     volume = [docker.types.Mount(target, name, type="volume")]
     entry = {"entrypoint": argv[:1], "command": argv[1:]} if argv else {}
     started = CLIENT.containers.run(
         *(stack.images[service],),
-        name=f"upstream-old-{service}",
+        name=f"{stack.name}-old-{service}",
         user="0:0",
         mounts=volume,
         detach=True,
@@ -258,30 +314,26 @@ def push(reference: str, login: dict[str, str] | None) -> str:
 
 
 @pytest.fixture(scope="module")
-def built() -> Iterator[Stack]:
+def made() -> Iterator[Made]:
+    """All services, by one run of their roles, on volumes that are new and on some of root."""
     remove()
     with tempfile.TemporaryDirectory(prefix="upstream-") as name:
-        stack = Stack(Path(name))
-        stack.build()
-        yield stack
+        made = Made(Path(name))
+        try:
+            made.make()
+            yield made
+        finally:
+            remove()
 
 
-@pytest.fixture(scope="module", params=["new", "of root"])
-def stack(request: pytest.FixtureRequest, built: Stack) -> Iterator[Stack]:
-    """All services, by one run of their roles, on volumes that are new or that root left."""
-    CLIENT.networks.create("upstream", driver="bridge")
-    try:
-        if request.param == "of root":
-            plant(built)
-        built.play("services.yml")
-        yield built
-    finally:
-        remove()
+@pytest.fixture(params=KINDS)
+def stack(request: pytest.FixtureRequest, made: Made) -> Stack:
+    return made.stacks[request.param]
 
 
 @pytest.fixture
-def left_by_root(request: pytest.FixtureRequest, stack: Stack) -> bool:
-    return "of root" in request.node.name
+def left_by_root(stack: Stack) -> bool:
+    return stack.kind == "of root"
 
 
 @pytest.fixture(autouse=True)
@@ -294,7 +346,7 @@ def logs_of_a_failure(request: pytest.FixtureRequest) -> Generator[None]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_it_is_healthy_as_a_numeric_user(stack: Stack, service: str) -> None:
-    found = container(service)
+    found = stack.container(service)
     assert found.attrs["State"]["Health"]["Status"] == "healthy"
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", found.attrs["Config"]["User"])
     assert found.attrs["Image"] == stack.images[service]
@@ -326,7 +378,7 @@ def test_an_object_is_stored_and_read(stack: Stack, left_by_root: bool) -> None:
 
 @pytest.mark.parametrize("service", DATABASES)
 def test_a_row_is_written_and_read(stack: Stack, service: str, left_by_root: bool) -> None:
-    at = f"host={address(service)} dbname=treasure user=flint"
+    at = f"host={stack.address(service)} dbname=treasure user=flint"
     with psycopg.connect(at, password=stack.password, connect_timeout=5) as connection:
         connection.execute("CREATE TABLE chest (what text)")
         connection.execute("INSERT INTO chest VALUES ('gold')")
@@ -334,7 +386,7 @@ def test_a_row_is_written_and_read(stack: Stack, service: str, left_by_root: boo
         assert connection.execute("SELECT what FROM chest").fetchall() == [("gold",)]
         version = connection.info.server_version // 10000
     if left_by_root:
-        at = f"host={address(service)} dbname=postgres user=postgres"
+        at = f"host={stack.address(service)} dbname=postgres user=postgres"
         with psycopg.connect(at, password=stack.password, connect_timeout=5) as connection:
             assert connection.execute("SELECT what FROM old").fetchall() == [("root's",)]
     assert version == (18 if service == "postgres_18" else 17)
@@ -343,7 +395,7 @@ def test_a_row_is_written_and_read(stack: Stack, service: str, left_by_root: boo
 @pytest.mark.parametrize("service", CACHES)
 def test_a_key_is_written_and_read(stack: Stack, service: str, left_by_root: bool) -> None:
     client = redis.Redis(
-        *(address(service),),
+        *(stack.address(service),),
         username="silver",
         password=stack.password,
         protocol=2,
@@ -365,8 +417,8 @@ def test_the_front_serves_a_request(stack: Stack) -> None:
             "mkdir -p /www/callbacks; echo ready > /www/readyz; echo ahoy > /www/callbacks/shop; "
             "exec busybox httpd -f -p 8080 -h /www"
         ],
-        name="upstream-webhook-1",
-        network="upstream",
+        name=f"{stack.name}-webhook-1",
+        network=stack.name,
         detach=True,
     )
     try:
@@ -379,7 +431,7 @@ def test_the_front_serves_a_request(stack: Stack) -> None:
 
 
 def test_the_front_ends_by_itself_when_it_is_told_to(stack: Stack) -> None:
-    front = container("front")
+    front = stack.container("front")
     assert front.attrs["Config"]["StopSignal"] == "SIGUSR1"
     begun = time.monotonic()
     front.stop(timeout=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,12 @@ from benchmark import SECTION_5  # noqa: E402  needs the path above
 
 # Whatever this machine's kernel has.
 ENGINE = {"SecurityOptions": ["name=apparmor", "name=seccomp,profile=default", "name=selinux"]}
-NAMES = ("upstream-careless", "upstream-confined", "upstream-plain")
+# Of another checkout's tests, other names.
+PREFIX = os.environ.get("TEST_NAME", "test") + "-benchmark"
+CARELESS, CONFINED, PLAIN = NAMES = [
+    f"{PREFIX}-{name}" for name in ("careless", "confined", "plain")
+]
+EMPTY = f"{PREFIX}/empty"
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +32,12 @@ def made() -> Iterator[dict[str, dict[str, Any]]]:
     client = docker.from_env(timeout=60)
     mount = docker.types.Mount
     every = {"detach": True, "command": ["true"]}
-    client.api.import_image_from_data(b"\0" * 10240, repository="upstream-empty", tag="1")
-    network = client.networks.create("upstream-benchmark")
+    client.api.import_image_from_data(b"\0" * 10240, repository=EMPTY, tag="1")
+    network = client.networks.create(PREFIX)
     try:
         client.containers.create(
-            "upstream-empty:1",
-            name="upstream-careless",
+            f"{EMPTY}:1",
+            name=CARELESS,
             privileged=True,
             cap_add=["SYS_ADMIN"],
             mounts=[
@@ -50,15 +56,13 @@ def made() -> Iterator[dict[str, dict[str, Any]]]:
             restart_policy={"Name": "on-failure", "MaximumRetryCount": 50},
             **every,
         )
+        client.containers.create(f"{EMPTY}:1", name=PLAIN, ports={"80/tcp": 80}, **every)
         client.containers.create(
-            "upstream-empty:1", name="upstream-plain", ports={"80/tcp": 80}, **every
-        )
-        client.containers.create(
-            "upstream-empty:1",
-            name="upstream-confined",
+            f"{EMPTY}:1",
+            name=CONFINED,
             cap_drop=["ALL"],
             ports={"8080/tcp": ("127.0.0.1", 18080)},
-            network="upstream-benchmark",
+            network=PREFIX,
             mounts=[mount("/run/secrets", "/etc/hostname", type="bind", read_only=True)],
             mem_limit="64m",
             pids_limit=64,
@@ -72,23 +76,25 @@ def made() -> Iterator[dict[str, dict[str, Any]]]:
         yield {name: client.api.inspect_container(name) for name in NAMES}
     finally:
         for name in NAMES:
-            for found in client.containers.list(all=True, filters={"name": f"^/?{name}$"}):
+            for found in client.containers.list(
+                all=True, filters={"name": f"^/?{name}$"}, ignore_removed=True
+            ):
                 found.remove(force=True)
         network.remove()
-        client.images.remove("upstream-empty:1", force=True)
+        client.images.remove(f"{EMPTY}:1", force=True)
 
 
 @pytest.mark.parametrize("number", SECTION_5)
 def test_a_careless_container_is_found(made: dict[str, dict[str, Any]], number: str) -> None:
     # What a container on the host's network can't have.
-    name = "upstream-plain" if number in ("5.8", "5.14", "5.30") else "upstream-careless"
+    name = PLAIN if number in ("5.8", "5.14", "5.30") else CARELESS
     assert SECTION_5[number](made[name], ENGINE)
 
 
 @pytest.mark.parametrize("number", SECTION_5)
 def test_a_confined_container_passes(made: dict[str, dict[str, Any]], number: str) -> None:
     kernel = {} if number in ("5.2", "5.3") else ENGINE
-    assert SECTION_5[number](made["upstream-confined"], kernel) == ""
+    assert SECTION_5[number](made[CONFINED], kernel) == ""
 
 
 @pytest.mark.parametrize("number", ["5.2", "5.3"])
@@ -96,4 +102,4 @@ def test_labels_of_the_kernel_count_where_it_has_them(
     made: dict[str, dict[str, Any]], number: str
 ) -> None:
     labels = {"AppArmorProfile": "docker-default", "ProcessLabel": "system_u:container_t:s0"}
-    assert SECTION_5[number](made["upstream-confined"] | labels, ENGINE) == ""
+    assert SECTION_5[number](made[CONFINED] | labels, ENGINE) == ""

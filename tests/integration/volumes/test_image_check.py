@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.aisha.bot_stack.plugins.filter.tasks import image_problems
-from volume_runner import ROOT, Runner
+from volume_runner import ROOT, Runner, base_image
 
 NONCE = token_hex(12)
 TOKEN = f"7000000009:{token_hex(18)}"
@@ -20,15 +20,17 @@ GOOD = "class BackgroundWorker: pass"
 
 
 @pytest.fixture(scope="session")
-def python_image(runner: Runner, volumes_image: str) -> str:
+def python_image(runner: Runner) -> str:
     """What a bot's image has at least: Python as `python`, and its standard library."""
+    # The first line is that of images/bot, letter by letter: this layer is there already.
     return runner.build(
         "python",
         "RUN apt-get update && apt-get install -y --no-install-recommends python3"
-        " && ln -s python3 /usr/bin/python && mkdir -p /app/app/workers"
+        " && rm -rf /var/lib/apt/lists/*\n"
+        "RUN ln -s python3 /usr/bin/python && mkdir -p /app/app/workers"
         f" && echo 'import os; exec(os.environ[\"CODE\"])' > /app/{WORKER.replace('.', '/')}.py\n"
         "WORKDIR /app",
-        volumes_image,
+        base_image(),
     )
 
 

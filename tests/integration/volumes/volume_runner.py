@@ -19,7 +19,7 @@ Outcome = dict[str, Any]
 def base_image() -> str:
     """The base image as the role `images` makes it; made where this machine has none yet."""
     name = f"aisha/base:{tree_hash(ROOT / 'images/base')[:16]}"
-    if not docker.from_env().images.list(name):
+    if not docker.from_env().api.images(name):
         role = "name=aisha.bot_stack.images tasks_from=base"
         command = ["ansible", "localhost", "-m", "ansible.builtin.include_role", "-a", role]
         subprocess.run(command, check=True, cwd=ROOT)
@@ -118,14 +118,16 @@ class Runner:
 
     def clean(self) -> list[str]:
         """Remove all that has the prefix; returns the containers that should not be there."""
-        left = self.client.containers.list(all=True, filters={"name": self.prefix})
+        left = self.client.containers.list(
+            all=True, filters={"name": self.prefix}, ignore_removed=True
+        )
         for container in left:
             container.remove(force=True)
         for volume in self.client.volumes.list(filters={"name": self.prefix}):
             volume.remove(force=True)
-        images = self.client.images.list(filters={"reference": f"{self.prefix}/*"})
-        for image in sorted(images, key=lambda image: image.attrs["Created"], reverse=True):
-            for tag in image.tags:
+        images = self.client.api.images(filters={"reference": f"{self.prefix}/*"})
+        for image in sorted(images, key=lambda image: image["Created"], reverse=True):
+            for tag in image["RepoTags"] or []:
                 if tag.startswith(self.prefix):
                     self.client.images.remove(tag, force=True)
         return [str(container.name) for container in left]
