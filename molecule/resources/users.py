@@ -68,6 +68,8 @@ class Users:
 
     def read(self, seconds: float, most: int) -> dict[str, Any]:
         chats = {int(line) for line in self.ledger.read_text().split()}
+        if not chats:
+            sys.exit(f"{self.ledger} is empty: nobody wrote, so nothing was proven")
         started = time.monotonic()
         while len(self.answers(chats)) < len(chats) and time.monotonic() < started + seconds:
             time.sleep(0.5)
