@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from docker_hosts import ROOT, Machine, Scenario, new_token, until
+from docker_hosts import MODULES_PYTHON, ROOT, Machine, Scenario, new_token, until
 
 HERE = Path(__file__).resolve().parent
 # Of another name where a second checkout tests on the same machine.
@@ -167,6 +167,7 @@ done"""
             "result_file": str(result),
             "token": self.token,
             "docker_host_manage_python": False,
+            "modules_python": MODULES_PYTHON,
         }
         given.write_text(json.dumps(known | variables))
         done = self.scenario.ansible(str(HERE / "engine.yml"), "-e", f"@{given}")

@@ -30,7 +30,11 @@ ENGINES = [
         daemon=CONTAINERD,
         engine={"docker_host": "ssh://root@127.0.0.1:2222", "use_ssh_client": True},
         # Here the role judges the environment.
-        variables={"docker_host_manage_python": True, "docker_host_python_dir": "/opt/modules-ssh"},
+        variables={
+            "docker_host_manage_python": True,
+            "docker_host_python_dir": "/opt/modules-ssh",
+            "modules_python": "/opt/modules-ssh/bin/python",
+        },
     ),
     Engine(
         "testing-by-tls",
@@ -63,7 +67,6 @@ def said(host: Host, request: pytest.FixtureRequest) -> dict[str, Any]:
     chosen: Engine = request.param
     if "ssh" in chosen.name:
         host.run_ssh()
-        chosen.variables["ansible_python_interpreter"] = "/opt/modules-ssh/bin/python"
     if "tls" in chosen.name:
         host.make_certificates()
     version = host.use(chosen.name, chosen.programs, **chosen.daemon)
