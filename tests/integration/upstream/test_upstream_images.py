@@ -92,11 +92,11 @@ def remove() -> None:
 class Stack:
     """Each service once, in a network of their own on this machine's engine."""
 
-    def __init__(self, kind: str, made: Made) -> None:
+    def __init__(self, kind: str, made: Made, ports: list[int]) -> None:
         self.kind = kind
         self.name = f"{NAME}-{kind.replace(' ', '-')}"
         self.password, self.images = made.password, made.images
-        self.ports = dict(zip([*REGISTRIES, "front"], free_ports(3), strict=True))
+        self.ports = dict(zip([*REGISTRIES, "front"], ports, strict=True))
 
     def container(self, service: str) -> Container:
         return CLIENT.containers.get(f"{self.name}-{service}")
@@ -138,8 +138,10 @@ class Made:
     def make(self) -> None:
         self.play("images.yml")
         self.images = json.loads((self.folder / "images.json").read_text())
-        for kind in KINDS:
-            self.stacks[kind] = Stack(kind, self)
+        # At once, so that no two are the same.
+        ports = free_ports(3 * len(KINDS))
+        for number, kind in enumerate(KINDS):
+            self.stacks[kind] = Stack(kind, self, ports[3 * number : 3 * number + 3])
             CLIENT.networks.create(self.stacks[kind].name, driver="bridge")
         plant(self.stacks["of root"])
         self.play("services.yml")
