@@ -25,6 +25,7 @@ SETTLE_SECONDS = 5
 # With one it may end a few times, because what it needs starts at the same time.
 MOST_RESTARTS = 3
 LOG_LINES = 20
+REMOVAL_SECONDS = 60
 
 
 class ApplyError(Exception):
@@ -321,8 +322,7 @@ class Applier:
                 raise ApplyError("%s: %s." % (self._host, problems[0]))
             if row["state"] in plan.RUNS:
                 self._stop(name, stop_timeout)
-            # v: volumes that have no name of their own, and nobody else.
-            self._client.remove_container(name, v=True, force=True)
+            self._remove(row["id"])
         except connection.NotFound:
             pass
         except connection.ENGINE_ERRORS as error:
@@ -330,6 +330,20 @@ class Applier:
                 "%s: the engine does not remove container %s: %s"
                 % (self._host, name, connection.reason(error))
             ) from error
+
+    def _remove(self, container_id):
+        """Until it is gone. Somebody else may be about to remove it; the engine calls that an error."""
+        deadline = time.monotonic() + REMOVAL_SECONDS
+        while True:
+            try:
+                # v: volumes that have no name of their own, and nobody else.
+                self._client.remove_container(container_id, v=True, force=True)
+                return
+            except connection.ENGINE_ERRORS as error:
+                under_way = "already in progress" in connection.reason(error)
+                if not under_way or time.monotonic() > deadline:
+                    raise
+            time.sleep(LOOK_SECONDS)
 
     def _started(self, name, verdict, start=True):
         """Starts it, and waits until it is well if that is wanted. ApplyError, with its log, where it is not."""

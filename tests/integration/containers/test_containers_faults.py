@@ -505,3 +505,29 @@ def test_no_token_in_the_words_of_one_that_failed(host: Host) -> None:
     with pytest.raises(apply.ApplyError) as failed:
         carry_out(host, quick(host, command=["sh", "-c", line]))
     assert "/bot100000001:***/getMe" in str(failed.value)
+
+
+class Busy:
+    """The engine's client, of which somebody else removes what is to be removed."""
+
+    def __init__(self, client: Any) -> None:
+        self.client, self.asked = client, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def remove_container(self, *args: Any, **more: Any) -> None:
+        self.asked += 1
+        if self.asked < 3:
+            raise docker.errors.APIError(
+                "409", explanation="removal of container 1234 is already in progress"
+            )
+        self.client.remove_container(*args, **more)
+
+
+def test_one_that_somebody_else_removes_is_waited_for(host: Host) -> None:
+    carry_out(host, quick(host))
+    busy = Busy(host.engine.api)
+    carry_out(host, quick(host, env={"A": "2"}), busy)
+    assert busy.asked == 3
+    assert_one_is_well(host, quick(host, env={"A": "2"}))
