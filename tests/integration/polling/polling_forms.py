@@ -76,9 +76,8 @@ class Planted:
     name: str
     where: str = "environment"
     field: str = "BOT_TOKEN"
-    command: tuple[str, ...] = ("primary",)
-    """Of bots.py, or a whole one where it starts with a path. Some are of each framework; where the
-    form is of the token alone, one without, as thirty frameworks take a minute to start."""
+    command: tuple[str, ...] = ("ptb",)
+    """Of bots.py, or a whole one where it starts with a path."""
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     entrypoint: tuple[str, ...] = ()
     labels: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -187,7 +186,7 @@ FORMS = [
     Planted(
         "in-address",
         field="BOT_WEBHOOK_BASE",
-        command=("primary", "--env", "BOT_WEBHOOK_BASE"),
+        command=("ptb", "--env", "BOT_WEBHOOK_BASE"),
         environment={"BOT_WEBHOOK_BASE": "https://example.com/telegram/bot{quoted}/"},
     ),
     Planted(
@@ -209,42 +208,42 @@ FORMS = [
         "env-file",
         "file",
         "/app/.env",
-        ("primary", "--config", "/app/.env"),
+        ("ptb", "--config", "/app/.env"),
         files={"/app/.env": "DEBUG=0\r\nBOT_TOKEN={token}\r\n"},
     ),
     Planted(
         "secret-file",
         "file",
         "/run/secrets/telegram",
-        ("primary", "--config", "/run/secrets/telegram"),
+        ("ptb", "--config", "/run/secrets/telegram"),
         files={"/run/secrets/telegram": "{token}"},
     ),
     Planted(
         "config-folder",
         "file",
         "/config/bot.yml",
-        ("primary", "--config", "/config/bot.yml"),
+        ("telebot", "--config", "/config/bot.yml"),
         folders={"/config": {"bot.yml": YAML, "a.yml": "a: 1\n", "texts/en.json": "{}\n"}},
     ),
     Planted(
         "config-volume",
         "file",
         "/data/settings/bot.json",
-        ("primary", "--config", "/data/settings/bot.json"),
+        ("ptb", "--config", "/data/settings/bot.json"),
         volumes={"/data": {"settings/bot.json": JSON, "notes.txt": "none here\n"}},
     ),
     Planted(
         "address-in-file",
         "file",
         "/etc/bot/webhook.ini",
-        ("primary", "--config", "/etc/bot/webhook.ini"),
+        ("telebot", "--config", "/etc/bot/webhook.ini"),
         files={"/etc/bot/webhook.ini": "[web]\nurl = https://example.com/?bot={quoted_low}\n"},
     ),
     Planted(
         "beside-odd-files",
         "file",
         "/odd/token",
-        ("primary", "--config", "/odd/token"),
+        ("ptb", "--config", "/odd/token"),
         odd="/odd",
         folders={"/odd": {"token": "{token}\n"}},
     ),
@@ -260,7 +259,7 @@ FORMS = [
         "own-config-relative",
         "file",
         "/srv/bot/conf/settings.ini",
-        ("primary", "--config", "conf/settings.ini"),
+        ("ptb", "--config", "conf/settings.ini"),
         own={"/srv/bot/conf/settings.ini": INI},
         workdir="/srv/bot",
     ),
@@ -268,7 +267,7 @@ FORMS = [
         "own-config-of-image",
         "file",
         "/etc/bot/token.json",
-        ("primary", "--config-env", "CONFIG_FILE"),
+        ("telebot", "--config-env", "CONFIG_FILE"),
         environment={"CONFIG_FILE": "/etc/bot/token.json"},
         layer={"/etc/bot/token.json": JSON},
     ),
@@ -276,7 +275,7 @@ FORMS = [
         "own-config-by-link",
         "file",
         "/app/current.yml",
-        ("primary", "--config", "/app/current.yml"),
+        ("ptb", "--config", "/app/current.yml"),
         own={"/app/releases/7/config.yml": YAML, "/app/current.yml": Link("releases/7/config.yml")},
     ),
     Planted(
@@ -301,7 +300,7 @@ FORMS = [
     part_of_stack(
         f"{STACK}-primary-before",
         "primary",
-        "primary",
+        "ptb",
         role="poller",
         labels=of_stack("primary", OLD_RELEASE),
     ),
@@ -310,7 +309,7 @@ FORMS = [
     part_of_stack(
         "other-stack-primary",
         "primary",
-        "primary",
+        "ptb",
         role="suspect",
         labels=of_stack("primary", stack="other"),
         where=IN_FILE[0],
@@ -319,7 +318,7 @@ FORMS = [
     ),
     Planted(
         "in-three-places",
-        command=("primary", "--token", "{token}"),
+        command=("ptb", "--token", "{token}"),
         environment=ENV,
         files={"/app/.env": "BOT_TOKEN={token}\n"},
         also=(("command", "command"), ("file", "/app/.env")),
