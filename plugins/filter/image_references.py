@@ -40,9 +40,13 @@ def pushed_images(digests, namespace, registry):
     }
 
 
-def local_images(images, wanted, namespace):
-    """From the names of wanted images that the engine has to their IDs."""
-    ids = {tag: image["Id"] for image in images for tag in image.get("RepoTags") or []}
+def image_ids(images):
+    """From the tags of images, as the engine lists them, to their IDs."""
+    return {tag: image["Id"] for image in images for tag in image.get("RepoTags") or []}
+
+
+def local_images(ids, wanted, namespace):
+    """From the names of wanted images that the engine has to their IDs. ids: from image_ids()."""
     tags = image_tags(wanted, namespace)
     return {name: ids[tag] for name, tag in tags.items() if tag in ids}
 
@@ -52,6 +56,7 @@ class FilterModule:
 
     def filters(self):
         return {
+            "image_ids": image_ids,
             "image_tags": image_tags,
             "local_images": local_images,
             "pushed_images": pushed_images,

@@ -128,6 +128,10 @@ networks:
       description: Names of the containers that are attached to it, in every state.
       type: list
       elements: str
+image_ids:
+  description: From the tags of the images that the host has, each C(repository:tag), to their IDs.
+  returned: always
+  type: dict
 containers:
   description: Containers of the stack, by name.
   returned: always
@@ -230,6 +234,11 @@ def wanted_networks(client, names):
     ]
 
 
+def image_ids(client):
+    """From the tags of the images that the host has to their IDs."""
+    return {tag: image["Id"] for image in client.images() for tag in image.get("RepoTags") or []}
+
+
 def observe(module):
     """The module's result; an engine that does not answer is a result, not an error."""
     result = {
@@ -248,6 +257,7 @@ def observe(module):
         "taken_ports": [],
         "networks": [],
         "containers": [],
+        "image_ids": {},
     }
     try:
         client = connection.connect(module)
@@ -255,6 +265,7 @@ def observe(module):
         version = client.version(api_version=False)
         result["networks"] = wanted_networks(client, module.params["networks"])
         result["containers"] = stack_containers(client, module.params["stack_name"])
+        result["image_ids"] = image_ids(client)
     except connection.ENGINE_ERRORS as error:
         result["engine"]["error"] = str(error)
         return result

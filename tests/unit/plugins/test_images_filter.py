@@ -57,8 +57,8 @@ def test_what_there_is_has_its_wanted_tag() -> None:
         {"Id": "sha256:2", "RepoTags": ["team/a/webhook:1"]},
         {"Id": "sha256:3", "RepoTags": None},
     ]
-    assert images.local_images(found, wanted, "team/a") == {"bot": "sha256:1"}
-    assert images.local_images([], wanted, "team/a") == {}
+    assert images.local_images(images.image_ids(found), wanted, "team/a") == {"bot": "sha256:1"}
+    assert images.local_images({}, wanted, "team/a") == {}
 
 
 def test_what_is_pushed_is_named_by_its_digest() -> None:
