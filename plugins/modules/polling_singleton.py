@@ -85,6 +85,12 @@ options:
     description: With O(last=false), whether it is the last one all the same, should it succeed.
     type: bool
     default: false
+  settle:
+    description: >-
+      With an empty O(restore) and O(last=false), proves that the holder polls where nothing would have to be changed for it; then this call was the
+      last one. For a fleet of one host.
+    type: bool
+    default: false
   restore:
     description:
       - One of the entries of RV(stopped) of an earlier call. It gets its name and restart policy back and is started, and nothing else is done. For
@@ -230,6 +236,10 @@ stopped:
   returned: when the host was looked at
   type: list
   elements: dict
+settled:
+  description: Whether O(settle) was wanted, and the holder polls with nothing to change.
+  returned: with O(restore)
+  type: bool
 restorable:
   description: The entry of RV(stopped) that O(restore) would take, or V(none).
   returned: when the host was looked at
@@ -358,9 +368,14 @@ class Run:
 
     def restore(self, entry):
         """Starts again what an earlier call stopped; an empty entry only begins the run on this host, or ends it."""
-        self.result["changed"] = bool(entry)
+        self.result.update(changed=bool(entry), settled=False)
         if not entry and not self.module.params["last"]:
-            self.observe()
+            _sight, plan = self.observe()
+            if self.module.params["settle"] and not (plan.steps or plan.problems):
+                if not self.module.check_mode:
+                    self.result["gap_ms"] = None
+                    self.prove(plan)
+                self.result["settled"] = True
         if entry and not self.module.check_mode:
             self.applier.restore(entry)
 
@@ -476,6 +491,7 @@ def main():
             run_id={"type": "str", "default": ""},
             last={"type": "bool", "default": True},
             last_on_success={"type": "bool", "default": False},
+            settle={"type": "bool", "default": False},
             restore={"type": "dict"},
             **polling_sight.ARGUMENTS,
         ),
@@ -500,7 +516,9 @@ def main():
     except connection.ENGINE_ERRORS as error:
         failure = "%s: the Docker Engine fails: %s" % (run.host, error)
     finally:
-        done = failure == "" and module.params["last_on_success"]
+        done = failure == "" and (
+            module.params["last_on_success"] or run.result.get("settled", False)
+        )
         run.lease.release(keep=not (module.params["last"] or done))
     if failure:
         module.fail_json(msg=run.token.scrub(failure), **run.result)

@@ -12,6 +12,7 @@ short_description: Asks a container registry for the digests of images
 version_added: 0.1.0
 description:
   - Asks a registry for the digest of each of several tags, in one call.
+  - No proxy is used; the registry is on a network of one's own.
   - The protocol is that of the OCI Distribution Specification 1.1, section "Checking if content exists in the registry".
 author: The aisha.bot_stack team (@aisha)
 options:
@@ -59,8 +60,12 @@ digests:
   type: dict
 """
 
+import base64
+import http.client
+import ssl
+from urllib.parse import urlsplit
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import fetch_url
 
 MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json, "
@@ -70,31 +75,69 @@ MANIFESTS = (
 )
 
 
-def digest(module, image):
-    """The digest of repository:tag, or None where the registry has no such tag."""
-    repository, _colon, tag = image.rpartition(":")
-    url = "%s/v2/%s/manifests/%s" % (module.params["url"].rstrip("/"), repository, tag)
-    response, info = fetch_url(
-        module,
-        url,
-        method="HEAD",
-        headers={"Accept": MANIFESTS},
-        timeout=module.params["timeout"],
-        ca_path=module.params["ca_path"],
-    )
-    if info["status"] == 404:
-        return None
-    if info["status"] == 401:
-        module.fail_json(
-            msg="The registry at %s refuses the login of %s: check registry_username and registry_password."
-            % (module.params["url"], module.params["username"])
+class Registry:
+    """One connection to a registry, for all questions: each would cost a handshake otherwise."""
+
+    def __init__(self, module):
+        self.module = module
+        self.url = module.params["url"].rstrip("/")
+        login = "%s:%s" % (module.params["username"], module.params["password"])
+        self.headers = {
+            "Accept": MANIFESTS,
+            "Authorization": "Basic " + base64.b64encode(login.encode("utf-8")).decode("ascii"),
+        }
+
+    def connect(self):
+        """A connection to the registry's address. Raises OSError."""
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            self.module.fail_json(
+                msg="url is %s; write it as https://HOST:PORT or http://HOST:PORT." % self.url
+            )
+        timeout = self.module.params["timeout"]
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        trusted = ssl.create_default_context(cafile=self.module.params["ca_path"])
+        return http.client.HTTPSConnection(
+            parts.hostname, parts.port, timeout=timeout, context=trusted
         )
-    if info["status"] != 200:
-        module.fail_json(
+
+    def digests(self, images):
+        """From a name to the digest of its repository:tag, for those that the registry has."""
+        found = {}
+        image = ""
+        try:
+            connection = self.connect()
+            for name, image in images.items():
+                found[name] = self.digest(connection, image)
+        except (OSError, http.client.HTTPException) as error:
+            self.refuse(image, str(error) or type(error).__name__)
+        return {name: digest for name, digest in found.items() if digest}
+
+    def digest(self, connection, image):
+        """The digest of repository:tag, or None where the registry has no such tag."""
+        repository, _colon, tag = image.rpartition(":")
+        path = "%s/v2/%s/manifests/%s" % (urlsplit(self.url).path, repository, tag)
+        connection.request("HEAD", path, headers=self.headers)
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status == 404:
+            return None
+        if answer.status == 401:
+            self.module.fail_json(
+                msg="The registry at %s refuses the login of %s: check registry_username and registry_password."
+                % (self.module.params["url"], self.module.params["username"])
+            )
+        if answer.status != 200:
+            self.refuse(image, "HTTP status %d %s" % (answer.status, answer.reason))
+        return answer.headers["Docker-Content-Digest"]
+
+    def refuse(self, image, why):
+        """Ends the module."""
+        self.module.fail_json(
             msg="The registry at %s does not answer about %s: %s"
-            % (module.params["url"], image, info["msg"])
+            % (self.module.params["url"], image, why)
         )
-    return response.headers["Docker-Content-Digest"]
 
 
 def main():
@@ -110,14 +153,7 @@ def main():
         },
         supports_check_mode=True,
     )
-    # What fetch_url logs in with; without the header at once, every request would be made twice.
-    module.params.update(
-        url_username=module.params["username"],
-        url_password=module.params["password"],
-        force_basic_auth=True,
-    )
-    found = {name: digest(module, image) for name, image in module.params["images"].items()}
-    module.exit_json(changed=False, digests={name: value for name, value in found.items() if value})
+    module.exit_json(changed=False, digests=Registry(module).digests(module.params["images"]))
 
 
 if __name__ == "__main__":

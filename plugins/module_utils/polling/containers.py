@@ -16,6 +16,8 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import fil
 
 # An engine answers some questions side by side; more than this makes it slower.
 THREADS = 4
+# So many are asked about faster than another client is made.
+FEW = 40
 
 
 def inspect_all(connect, not_found):
@@ -33,7 +35,10 @@ def inspect_all(connect, not_found):
         except not_found:
             return None
 
-    ids = [found["Id"] for found in connect().containers(all=True, trunc=False)]
+    local.client = connect()
+    ids = [found["Id"] for found in local.client.containers(all=True, trunc=False)]
+    if len(ids) <= FEW:
+        return [inspection for inspection in map(inspect, ids) if inspection]
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         return [inspection for inspection in pool.map(inspect, ids) if inspection]
 

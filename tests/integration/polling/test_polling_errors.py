@@ -206,6 +206,24 @@ def test_a_call_that_may_be_the_last_ends_the_run_only_where_it_succeeds(duel: D
     duel.run(run_id="second").ok()
 
 
+def test_a_first_call_is_the_whole_run_only_where_nothing_has_to_change(duel: Duel) -> None:
+    duel.plant_holder("worker", health="true")
+    look = {"run_id": "first", "last": False, "restore": {}, "settle": True}
+    stopped = duel.run(**look).ok()
+    assert not stopped["settled"]
+    assert_says(duel.run(run_id="second"), "another run")
+    duel.run(run_id="first").ok()
+    settled = duel.run(**look).ok()
+    assert settled["settled"]
+    assert not settled["changed"]
+    assert settled["holder"]["state"] == "running"
+    # It has ended, and one with a rival has not.
+    duel.plant_rogue()
+    fought = duel.run(**{**look, "run_id": "second"}).ok()
+    assert not fought["settled"]
+    assert [each["name"] for each in fought["suspects"]] == [duel.rogue]
+
+
 def test_a_webhook_is_set(duel: Duel, host: Host) -> None:
     """It is an error, and the way out keeps what users sent meanwhile."""
     duel.plant_holder()
