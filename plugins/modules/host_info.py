@@ -47,6 +47,32 @@ options:
     type: list
     elements: str
     default: []
+  files:
+    description: Files of a folder, as M(aisha.bot_stack.config_files) writes them. Says whether they differ, at the price of no call.
+    type: dict
+    suboptions:
+      path:
+        description: The folder.
+        type: path
+        required: true
+      group:
+        description: Numeric group of the files. The owner is root.
+        type: int
+        required: true
+      files:
+        description: All its files.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          name:
+            description: Name of the file, without a folder.
+            type: str
+            required: true
+          content:
+            description: Its content.
+            type: str
+            required: true
 extends_documentation_fragment:
   - aisha.bot_stack.engine
   - aisha.bot_stack.attributes.read_only
@@ -128,6 +154,10 @@ networks:
       description: Names of the containers that are attached to it, in every state.
       type: list
       elements: str
+files_differ:
+  description: Whether O(files) are not as they should be.
+  returned: always
+  type: bool
 image_ids:
   description: From the tags of the images that the host has, each C(repository:tag), to their IDs.
   returned: always
@@ -203,6 +233,7 @@ import socket
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
     connection,
+    files,
     host_facts,
     kinds,
     networks,
@@ -239,6 +270,14 @@ def image_ids(client):
     return {tag: image["Id"] for image in client.images() for tag in image.get("RepoTags") or []}
 
 
+def files_differ(wanted):
+    """Whether a folder has other files than it should have, or with other rights."""
+    if wanted is None:
+        return False
+    contents = files.contents(wanted["files"])
+    return files.provide(wanted["path"], contents, wanted["group"], check=True)[0]
+
+
 def observe(module):
     """The module's result; an engine that does not answer is a result, not an error."""
     result = {
@@ -258,6 +297,7 @@ def observe(module):
         "networks": [],
         "containers": [],
         "image_ids": {},
+        "files_differ": files_differ(module.params["files"]),
     }
     try:
         client = connection.connect(module)
@@ -296,6 +336,19 @@ def main():
             stack_name={"type": "str", "default": "aisha"},
             ports={"type": "list", "elements": "dict", "default": [], "options": port},
             networks={"type": "list", "elements": "str", "default": []},
+            files={
+                "type": "dict",
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "group": {"type": "int", "required": True},
+                    "files": {
+                        "type": "list",
+                        "elements": "dict",
+                        "required": True,
+                        "options": files.FILE_OPTIONS,
+                    },
+                },
+            },
         ),
         supports_check_mode=True,
     )
