@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import host_facts
+
 
 def wanted_images(names, catalogue, source, upstream, hashes):
     """From each image's name to its source (build or mirror) and its tag.
@@ -40,13 +42,8 @@ def pushed_images(digests, namespace, registry):
     }
 
 
-def image_ids(images):
-    """From the tags of images, as the engine lists them, to their IDs."""
-    return {tag: image["Id"] for image in images for tag in image.get("RepoTags") or []}
-
-
 def local_images(ids, wanted, namespace):
-    """From the names of wanted images that the engine has to their IDs. ids: from image_ids()."""
+    """From the names of wanted images that the engine has to their IDs. ids: from host_facts.image_ids()."""
     tags = image_tags(wanted, namespace)
     return {name: ids[tag] for name, tag in tags.items() if tag in ids}
 
@@ -56,7 +53,7 @@ class FilterModule:
 
     def filters(self):
         return {
-            "image_ids": image_ids,
+            "image_ids": host_facts.image_ids,
             "image_tags": image_tags,
             "local_images": local_images,
             "pushed_images": pushed_images,

@@ -2,17 +2,16 @@
 # Copyright (c) 2026, the aisha.bot_stack team
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the configuration files of one container in one call."""
+"""Writes the configuration files of one folder in one call."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: config_files
-short_description: Writes the configuration and secret files of one container
+short_description: Writes the configuration and secret files of one folder
 version_added: 0.1.0
 description:
-  - Makes a folder and writes all files of it in one call, and gives one checksum of them, so that a container can be re-created when any
-    of them changes.
+  - Makes a folder and writes all files of it in one call. What containers mount, M(aisha.bot_stack.containers) writes itself.
   - Files that are not named are removed from the folder, folders in it are left alone. A file is replaced at once, never half written.
   - Works in check mode on a host that does not have the folder yet.
 author: The aisha.bot_stack team (@aisha)
@@ -36,18 +35,9 @@ options:
         type: str
         required: true
   group:
-    description: Numeric group that may read the files, that of the container's user. The owner is root.
+    description: Numeric group that may read the files. The owner is root.
     type: int
     required: true
-  salt:
-    description: Any text that is not secret. The same files with another salt have another checksum.
-    type: str
-    default: ""
-  state:
-    description: Whether the folder exists.
-    type: str
-    choices: [present, absent]
-    default: present
 extends_documentation_fragment:
   - aisha.bot_stack.attributes
 attributes:
@@ -62,21 +52,15 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Write the secrets of the bot
+- name: Write the login to the registry, as the engine's client has it
   aisha.bot_stack.config_files:
-    path: /etc/aisha/bot/secrets
-    group: 10001
-    salt: aisha
+    path: /etc/aisha/docker
+    group: 0
     files:
-      - {name: bot_token, content: "{{ bot_token }}"}
-  register: bot_secrets
+      - {name: config.json, content: "{{ {'auths': logins} | to_nice_json }}"}
 """
 
 RETURN = r"""
-checksum:
-  description: SHA-256 of salt, names and contents, in hexadecimal.
-  returned: success
-  type: str
 written:
   description: Names of the files that were written, or would be.
   returned: success
@@ -89,31 +73,8 @@ removed:
   elements: str
 """
 
-import os
-import shutil
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import files
-
-
-def remove_folder(path, check):
-    """The result of state=absent."""
-    changed = os.path.isdir(path)
-    if changed and not check:
-        shutil.rmtree(path)
-    return {"changed": changed, "checksum": "", "written": [], "removed": []}
-
-
-def provide_folder(params, check):
-    """Brings the folder to what is wanted; returns the module's result."""
-    wanted = files.contents(params["files"])
-    changed, written, removed = files.provide(params["path"], wanted, params["group"], check)
-    return {
-        "changed": changed,
-        "checksum": files.checksum(wanted, params["salt"]),
-        "written": written,
-        "removed": removed,
-    }
 
 
 def main():
@@ -122,8 +83,6 @@ def main():
         argument_spec={
             "path": {"type": "path", "required": True},
             "group": {"type": "int", "required": True},
-            "salt": {"type": "str", "default": ""},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "files": {
                 "type": "list",
                 "elements": "dict",
@@ -133,22 +92,24 @@ def main():
         },
         supports_check_mode=True,
     )
-    bad = files.with_folder(module.params["files"])
+    params = module.params
+    bad = files.with_folder(params["files"])
     if bad:
         module.fail_json(msg="A name in files has a folder: %s. Give plain names." % ", ".join(bad))
+    wanted = files.contents(params["files"])
     try:
-        if module.params["state"] == "absent":
-            result = remove_folder(module.params["path"], module.check_mode)
-        else:
-            result = provide_folder(module.params, module.check_mode)
+        changed, written, removed = files.provide(
+            params["path"], wanted, params["group"], module.check_mode
+        )
     except OSError as error:
         module.fail_json(
             msg="%s can't be written: %s. The role must run as root (become: true)."
-            % (error.filename or module.params["path"], error.strerror)
+            % (error.filename or params["path"], error.strerror)
         )
+    result = {"changed": changed, "written": written, "removed": removed}
     if module._diff:
-        names = result["written"] + result["removed"]
-        result["diff"] = {"before": "", "after": "".join(name + " differs\n" for name in names)}
+        differs = "".join(name + " differs\n" for name in written + removed)
+        result["diff"] = {"before": "", "after": differs}
     module.exit_json(**result)
 
 

@@ -339,30 +339,30 @@ EXAMPLES = r"""
 RETURN = r"""
 containers:
   description: From a name to its row of M(aisha.bot_stack.host_info), of the stack's containers, after the run.
-  returned: success
+  returned: success, or a volume that is refused with O(state=tried)
   type: dict
 outdated:
   description: Names of the containers that differed from their descriptions, or were restarted or removed.
-  returned: success
+  returned: always
   type: list
   elements: str
 reasons:
   description: From a name in RV(outdated) to what differed, in words.
-  returned: success
+  returned: always
   type: dict
 given:
   description: Which volumes were given to whom, in words.
-  returned: success
+  returned: always
   type: list
   elements: str
 written:
-  description: Files that were written or removed, as paths below their folder's, with a version for one of its own.
-  returned: success
+  description: Paths of files that were written or removed, of versions that were removed, and of folders that only got their mode or owner back.
+  returned: always
   type: list
   elements: str
 made:
   description: Paths of versions of O(folders) that were not there before.
-  returned: success
+  returned: always
   type: list
   elements: str
 removed:
@@ -557,7 +557,8 @@ class Run:
                 path, wanted, folder["group"], self.module.check_mode
             )
             self.result["changed"] = self.result["changed"] or differs
-            self.result["written"] += [os.path.join(path, name) for name in written + removed]
+            names = written + removed or ([""] if differs else [])
+            self.result["written"] += [os.path.join(path, name) for name in names]
         for each in given:
             for mount in each["mounts"]:
                 source = os.path.normpath(mount["source"])
@@ -645,7 +646,9 @@ class Run:
                 self.applier.carry_out(verdict, rows)
             except apply.ApplyError as error:
                 rest = [each.name for each in verdicts[number + 1 :] if each.changes]
-                self.result["changed"] = any(each.changes for each in verdicts[: number + 1])
+                self.result["changed"] = bool(self.result["written"]) or any(
+                    each.changes for each in verdicts[: number + 1]
+                )
                 raise apply.ApplyError(
                     "%s%s" % (error, "\nNot touched: %s." % ", ".join(rest) if rest else "")
                 ) from error
@@ -701,6 +704,9 @@ class Run:
                 self.result["outdated"].append(verdict.name)
                 self.result["reasons"][verdict.name] = "; ".join(verdict.why)
         self.result["removed"] = plan.surplus(rows, self.stack, self.options["roles"], names)
+        self.show(rows, rows, set(rows))
+        for warning in plan.unlimited(self.info):
+            self.module.warn("%s: %s." % (self.host, warning))
         # Also where a volume is refused.
         self.tell(rows)
         if self.module.check_mode or not self.options["volumes_image"]:

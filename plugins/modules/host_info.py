@@ -47,6 +47,10 @@ options:
     type: list
     elements: str
     default: []
+  images:
+    description: Whether to look at the host's images.
+    type: bool
+    default: false
   files:
     description: Files of a folder, as M(aisha.bot_stack.config_files) writes them. Says whether they differ, at the price of no call.
     type: dict
@@ -159,7 +163,7 @@ files_differ:
   returned: always
   type: bool
 image_ids:
-  description: From the tags of the images that the host has, each C(repository:tag), to their IDs.
+  description: With O(images), from the tags of the images that the host has, each C(repository:tag), to their IDs.
   returned: always
   type: dict
 containers:
@@ -265,17 +269,16 @@ def wanted_networks(client, names):
     ]
 
 
-def image_ids(client):
-    """From the tags of the images that the host has to their IDs."""
-    return {tag: image["Id"] for image in client.images() for tag in image.get("RepoTags") or []}
-
-
 def files_differ(wanted):
     """Whether a folder has other files than it should have, or with other rights."""
     if wanted is None:
         return False
     contents = files.contents(wanted["files"])
-    return files.provide(wanted["path"], contents, wanted["group"], check=True)[0]
+    try:
+        return files.provide(wanted["path"], contents, wanted["group"], check=True)[0]
+    except OSError:
+        # Who writes them will say why it can't.
+        return True
 
 
 def observe(module):
@@ -305,7 +308,8 @@ def observe(module):
         version = client.version(api_version=False)
         result["networks"] = wanted_networks(client, module.params["networks"])
         result["containers"] = stack_containers(client, module.params["stack_name"])
-        result["image_ids"] = image_ids(client)
+        if module.params["images"]:
+            result["image_ids"] = host_facts.image_ids(client.images())
     except connection.ENGINE_ERRORS as error:
         result["engine"]["error"] = str(error)
         return result
@@ -336,6 +340,7 @@ def main():
             stack_name={"type": "str", "default": "aisha"},
             ports={"type": "list", "elements": "dict", "default": [], "options": port},
             networks={"type": "list", "elements": "str", "default": []},
+            images={"type": "bool", "default": False},
             files={
                 "type": "dict",
                 "options": {

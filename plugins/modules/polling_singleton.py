@@ -370,11 +370,13 @@ class Run:
         """Starts again what an earlier call stopped; an empty entry only begins the run on this host, or ends it."""
         self.result.update(changed=bool(entry), settled=False)
         if not entry and not self.module.params["last"]:
-            _sight, plan = self.observe()
+            sight, plan = self.observe()
             if self.module.params["settle"] and not (plan.steps or plan.problems):
                 if not self.module.check_mode:
                     self.result["gap_ms"] = None
                     self.prove(plan)
+                for warning in plan.warnings + sight.warnings(self.host):
+                    self.module.warn(warning)
                 self.result["settled"] = True
         if entry and not self.module.check_mode:
             self.applier.restore(entry)
@@ -474,6 +476,14 @@ class Run:
         )
 
 
+def is_last(params, result, failure):
+    """Whether the run ends with this call. failure: what went wrong, "" for nothing."""
+    if params["settle"] and (failure or result.get("settled")):
+        # Nothing was touched, so nothing is to be taken back.
+        return True
+    return params["last"] or (params["last_on_success"] and failure == "")
+
+
 def main():
     """Runs the module."""
     module = AnsibleModule(
@@ -516,10 +526,7 @@ def main():
     except connection.ENGINE_ERRORS as error:
         failure = "%s: the Docker Engine fails: %s" % (run.host, error)
     finally:
-        done = failure == "" and (
-            module.params["last_on_success"] or run.result.get("settled", False)
-        )
-        run.lease.release(keep=not (module.params["last"] or done))
+        run.lease.release(keep=not is_last(module.params, run.result, failure))
     if failure:
         module.fail_json(msg=run.token.scrub(failure), **run.result)
     module.exit_json(**run.result)

@@ -254,7 +254,7 @@ def main():
         supports_check_mode=True,
     )
     if psycopg is None:
-        module.fail_json(msg=missing_required_lib("psycopg"))
+        module.fail_json(msg=missing_required_lib("psycopg"), refused=False)
     params = module.params
     found, pending = {}, []
     try:

@@ -89,15 +89,25 @@ class Registry:
 
     def connect(self):
         """A connection to the registry's address. Raises OSError."""
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.url)
+            right = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+        except ValueError:
+            right = False
+        if not right:
             self.module.fail_json(
                 msg="url is %s; write it as https://HOST:PORT or http://HOST:PORT." % self.url
             )
         timeout = self.module.params["timeout"]
         if parts.scheme == "http":
             return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
-        trusted = ssl.create_default_context(cafile=self.module.params["ca_path"])
+        try:
+            trusted = ssl.create_default_context(cafile=self.module.params["ca_path"])
+        except OSError as error:
+            self.module.fail_json(
+                msg="ca_path is %s, which is no file with certificates: %s"
+                % (self.module.params["ca_path"], error)
+            )
         return http.client.HTTPSConnection(
             parts.hostname, parts.port, timeout=timeout, context=trusted
         )
@@ -106,8 +116,8 @@ class Registry:
         """From a name to the digest of its repository:tag, for those that the registry has."""
         found = {}
         image = ""
+        connection = self.connect()
         try:
-            connection = self.connect()
             for name, image in images.items():
                 found[name] = self.digest(connection, image)
         except (OSError, http.client.HTTPException) as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -16,6 +17,7 @@ from ansible.module_utils.common.text.converters import to_bytes
 FOLDER_MODE = 0o750
 FILE_MODE = 0o640
 VERSION_LETTERS = 12
+VERSION = re.compile(r"[0-9a-f]{%d}\Z" % VERSION_LETTERS)
 
 FILE_OPTIONS = {
     "name": {"type": "str", "required": True},
@@ -118,11 +120,13 @@ def version(path, files, salt):
 
 
 def unused(path, used):
-    """Paths of what is in a folder of versions and not among those that are used."""
+    """Paths of the versions in a folder that are not used, and of files beside them; other folders are somebody else's."""
     path = os.path.normpath(path)
-    if not os.path.isdir(path):
-        return []
-    return sorted({os.path.join(path, name) for name in os.listdir(path)} - set(used))
+    names = files_in(path)
+    for entry in os.scandir(path) if os.path.isdir(path) else ():
+        if entry.is_dir(follow_symlinks=False) and VERSION.match(entry.name):
+            names.append(entry.name)
+    return sorted({os.path.join(path, name) for name in names} - set(used))
 
 
 def discard(path):

@@ -122,6 +122,11 @@ def describe(inspection):
     }
 
 
+def image_ids(images):
+    """From the tags of images, as the engine lists them, to their IDs."""
+    return {tag: image["Id"] for image in images for tag in image.get("RepoTags") or []}
+
+
 def default_route_mtu(routes="/proc/net/route", devices="/sys/class/net"):
     """Largest packet, in bytes, of the device of the default IPv4 route; None without such a route."""
     try:

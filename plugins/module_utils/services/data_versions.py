@@ -121,7 +121,7 @@ def parse_filenode(table, relation):
         if magic != FILENODE_MAP_MAGIC or not 0 <= count <= (len(table) - 8) // 8:
             continue
         pairs = struct.unpack_from("%s%dI" % (order, 2 * count), table, 8)
-        return dict(zip(pairs[::2], pairs[1::2], strict=False)).get(relation)
+        return dict(zip(pairs[::2], pairs[1::2])).get(relation)
     return None
 
 

@@ -217,7 +217,10 @@ def test_a_first_call_is_the_whole_run_only_where_nothing_has_to_change(duel: Du
     assert settled["settled"]
     assert not settled["changed"]
     assert settled["holder"]["state"] == "running"
-    # It has ended, and one with a rival has not.
+    # A look that fails has touched nothing, and leaves the host free for the run after it.
+    assert duel.run(**look, bot_api_url="http://127.0.0.1:9", timeout=3).failed
+    duel.run(run_id="second").ok()
+    # With a rival, it goes on.
     duel.plant_rogue()
     fought = duel.run(**{**look, "run_id": "second"}).ok()
     assert not fought["settled"]

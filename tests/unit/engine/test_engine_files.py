@@ -47,12 +47,16 @@ def test_what_is_used_is_kept_however_its_path_is_written(tmp_path: Path) -> Non
     written = f"{tmp_path}//x/"
     used = files.version(written, {"a": b"1"}, "")
     os.makedirs(used)
-    (tmp_path / "x/old").mkdir()
+    (tmp_path / "x/0123456789ab").mkdir()
+    (tmp_path / "x/somebody's").mkdir()
     (tmp_path / "x/flat").write_text("")
-    assert files.unused(written, [used]) == [str(tmp_path / "x/flat"), str(tmp_path / "x/old")]
+    assert files.unused(written, [used]) == [
+        str(tmp_path / "x/0123456789ab"),
+        str(tmp_path / "x/flat"),
+    ]
     for path in files.unused(written, [used]):
         files.discard(path)
-    assert os.listdir(tmp_path / "x") == [Path(used).name]
+    assert sorted(os.listdir(tmp_path / "x")) == sorted([Path(used).name, "somebody's"])
     assert files.unused(f"{tmp_path}/nothing", []) == []
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.aisha.bot_stack.plugins.filter import image_references as images
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import host_facts
 
 CATALOGUE = {
     "bot": {"context": "bot", "target": "bot"},
@@ -57,7 +58,7 @@ def test_what_there_is_has_its_wanted_tag() -> None:
         {"Id": "sha256:2", "RepoTags": ["team/a/webhook:1"]},
         {"Id": "sha256:3", "RepoTags": None},
     ]
-    assert images.local_images(images.image_ids(found), wanted, "team/a") == {"bot": "sha256:1"}
+    assert images.local_images(host_facts.image_ids(found), wanted, "team/a") == {"bot": "sha256:1"}
     assert images.local_images({}, wanted, "team/a") == {}
 
 

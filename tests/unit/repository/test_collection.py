@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -96,3 +97,22 @@ def test_ansible_doc_shows_every_role(role: Path, installed: Path) -> None:
     name = f"aisha.bot_stack.{role.name}"
     shown = json.loads(run(["ansible-doc", "--json", "-t", "role", name], installed, installed))
     assert shown[name]["entry_points"]["main"]["short_description"]
+
+
+def test_code_of_hosts_passes_no_argument_that_python_3_9_does_not_know(root: Path) -> None:
+    """Sanity only imports it there."""
+    files = [
+        *(root / "plugins/modules").glob("*.py"),
+        *(root / "plugins/module_utils").rglob("*.py"),
+    ]
+    assert files
+    later = [
+        f"{path.relative_to(root)}:{node.lineno}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "zip"
+        and any(keyword.arg == "strict" for keyword in node.keywords)
+    ]
+    assert not later
