@@ -39,9 +39,14 @@ def test_an_image_that_is_built_beside_others_is_found(tmp_path: Path) -> None:
             engine.tag(image["Id"], f"{NAMESPACE}/base", tag.rpartition(":")[2])
     try:
         done = subprocess.run(
-            ["ansible-playbook", "-i", "here,", play], cwd=ROOT,
-            env=os.environ | {"ANSIBLE_FORCE_COLOR": "0"}, capture_output=True, text=True, check=False, timeout=600,
-        )  # fmt: skip
+            ["ansible-playbook", "-i", "here,", play],
+            cwd=ROOT,
+            env=os.environ | {"ANSIBLE_FORCE_COLOR": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         assert re.search(r"found sha256:[0-9a-f]{64}", done.stdout), done.stdout
     finally:
