@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from secrets import token_hex
 
-import docker
+import docker  # type: ignore[import-untyped]  # it has no types
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMESPACE = f"{os.environ.get('TEST_NAME', 'images')}-{token_hex(3)}"
