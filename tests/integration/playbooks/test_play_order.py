@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -152,5 +152,7 @@ def test_the_heads_are_those_of_the_real_plays() -> None:
     """With another part of the role under a play, these tests would say nothing."""
     halves = {PREPARE: "replicas", SWAP: "swap", POLL: "poller"}
     for name, half in halves.items():
-        text = json.dumps(site(name)["tasks"])
-        assert f'"tasks_from": "{half}"' in text, name
+        (task,) = site(name)["tasks"]
+        # The part, or what removes the bot where that is wanted.
+        part = task["ansible.builtin.include_role"]["tasks_from"]
+        assert re.match(rf"({half}|{{{{ '{half}' if .* else 'absent' }}}})\Z", part), name
