@@ -98,12 +98,12 @@ rm authority.key"""
         """A server of OpenSSH, and a key of root for it."""
         script = """set -eu
 ssh-keygen -A
-mkdir -p /run/sshd /root/.ssh
-ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
-cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
+mkdir -p /run/sshd ~/.ssh
+ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519
+cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys
 /usr/sbin/sshd -o ListenAddress=127.0.0.1 -o Port=2222
-until [ -s /root/.ssh/known_hosts ]; do
-    ssh-keyscan -p 2222 127.0.0.1 > /root/.ssh/known_hosts 2> /dev/null || sleep 0.1
+until [ -s ~/.ssh/known_hosts ]; do
+    ssh-keyscan -p 2222 127.0.0.1 > ~/.ssh/known_hosts 2> /dev/null || sleep 0.1
 done"""
         self.run(["sh", "-c", script])
 
