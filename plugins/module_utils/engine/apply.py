@@ -14,6 +14,7 @@ import time
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
     connection,
     description,
+    live,
     plan,
 )
 from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import outcome as outcomes
@@ -154,7 +155,7 @@ class Applier:
             self._see_to_volumes(wanted)
             if swap == "start_first":
                 # While it is aside, the engine must not start it again.
-                self._policy(successor, "no")
+                live.restart_policy(self._client, successor, "no")
                 self._started(successor, verdict)
         except (ApplyError, *connection.ENGINE_ERRORS) as error:
             self.remove(successor, wanted["stop_timeout"])
@@ -165,7 +166,7 @@ class Applier:
             self._aside(name, wanted["stop_timeout"])
             self._client.rename(successor, name)
             if swap == "start_first":
-                self._policy(name, wanted["restart_policy"])
+                live.restart_policy(self._client, name, wanted["restart_policy"])
             else:
                 self._started(name, verdict)
         except (ApplyError, *connection.ENGINE_ERRORS) as error:
@@ -197,14 +198,11 @@ class Applier:
                 % (self._host, name, connection.reason(error))
             ) from error
 
-    def _policy(self, name, policy):
-        self._client.update_container(name, restart_policy={"Name": policy})
-
     def _stop(self, name, stop_timeout):
         """By its own signal, which a paused one does not get; the engine does not start it again."""
-        self._policy(name, "no")
+        live.restart_policy(self._client, name, "no")
         if self._client.inspect_container(name)["State"].get("Paused"):
-            self._client.unpause(name)
+            live.unpause(self._client, name)
         self._client.stop(name, timeout=stop_timeout)
 
     def _quiet(self, name, stop_timeout):
@@ -220,7 +218,7 @@ class Applier:
             if self._id(name) != former["id"]:
                 self.remove(name, verdict.wanted["stop_timeout"])
                 self._client.rename(former["id"], name)
-            self._policy(name, plan.policy(former))
+            live.restart_policy(self._client, name, plan.policy(former))
             if not plan.ran(former):
                 return "The former one (%s) was put back; it did not run before." % former["image"]
             self._client.start(name)
@@ -238,7 +236,7 @@ class Applier:
             self.remove(verdict.name, verdict.wanted["stop_timeout"])
         try:
             self._client.rename(former["id"], verdict.name)
-            self._policy(verdict.name, former["declared_policy"])
+            live.restart_policy(self._client, verdict.name, former["declared_policy"])
         except connection.ENGINE_ERRORS as error:
             raise ApplyError(
                 "%s: the engine does not put container %s back: %s"
@@ -259,7 +257,8 @@ class Applier:
         try:
             for mend in verdict.mends:
                 if mend == "update":
-                    self._client.update_container(
+                    live.update(
+                        self._client,
                         name,
                         mem_limit=wanted["memory"],
                         memswap_limit=wanted["memory"],
@@ -275,7 +274,7 @@ class Applier:
                                 name, network, **_endpoint(wanted)
                             )
                 elif mend == "unpause":
-                    self._client.unpause(name)
+                    live.unpause(self._client, name)
                 elif mend == "start":
                     self._attach_anew(name, wanted)
                     self._see_to_volumes(wanted)
@@ -302,7 +301,7 @@ class Applier:
         name = row["name"]
         try:
             if row["state"] == "paused":
-                self._client.unpause(name)
+                live.unpause(self._client, name)
             self._client.restart(name, timeout=stop_timeout)
             self._wait(name, {"wait_timeout": wait_timeout}, bool(row["health"]))
         except connection.ENGINE_ERRORS as error:

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import live
 from ansible_collections.aisha.bot_stack.plugins.module_utils.polling import plan as polling_plan
 
 POLL_SECONDS = 0.1
@@ -52,7 +53,9 @@ class Applier:
         # All restart policies before the first signal: what is killed must not come back meanwhile.
         for step in steps:
             if step["action"] == "disable" and step["restart_policy"] != "no":
-                self._do(step, lambda step=step: self._set_policy(step["id"], "no"))
+                self._do(
+                    step, lambda step=step: live.restart_policy(self._client, step["id"], "no")
+                )
         self.last_stop_at = time.time()
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             for result in [pool.submit(self._stop_one, step) for step in steps]:
@@ -85,7 +88,7 @@ class Applier:
     def _disable(self, step):
         if step["state"] == "paused":
             # A signal that is not deadly would wait until it goes on; the engine lets it go on only to die.
-            self._client.kill(step["id"])
+            live.kill(self._client, step["id"])
         if step["state"] != "created":
             self._client.stop(step["id"], timeout=self._stop_timeout)
         try:
@@ -106,7 +109,7 @@ class Applier:
             return
         calls = {
             "start": lambda: self._client.start(step["id"]),
-            "unpause": lambda: self._client.unpause(step["id"]),
+            "unpause": lambda: live.unpause(self._client, step["id"]),
             "restart": lambda: self._client.restart(step["id"], timeout=self._stop_timeout),
         }
         self.started.append(dict(step))
@@ -128,9 +131,6 @@ class Applier:
             raise ApplyError(
                 "The engine refuses to %s container %s: %s" % (step["action"], step["name"], error)
             ) from error
-
-    def _set_policy(self, container_id, policy):
-        self._client.update_container(container_id, restart_policy={"Name": policy})
 
     def take_back(self):
         """The opposite of apply(): what it started is stopped and gets its name back, then one poller runs again.
@@ -162,7 +162,7 @@ class Applier:
         policy = self._client.inspect_container(step["id"])["HostConfig"]["RestartPolicy"]
         if policy.get("Name") == "always":
             # The one policy that starts again, with the engine, what was stopped.
-            self._set_policy(step["id"], "unless-stopped")
+            live.restart_policy(self._client, step["id"], "unless-stopped")
         self._client.stop(step["id"], timeout=self._stop_timeout)
 
     def restore(self, entry):
@@ -174,7 +174,7 @@ class Applier:
         if self._client.inspect_container(entry["id"])["Name"].lstrip("/") != entry["name"]:
             self._client.rename(entry["id"], entry["name"])
         if entry["restart_policy"] != "no":
-            self._set_policy(entry["id"], entry["restart_policy"])
+            live.restart_policy(self._client, entry["id"], entry["restart_policy"])
         self._client.start(entry["id"])
 
 
