@@ -8,7 +8,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from app.bot.client import ApiError, ApiUnreachable, explain, parse
 from app.bot.poller import handled_prefix
 from app.core.backoff import Backoff
 from app.core.config import Settings
@@ -17,9 +16,10 @@ from app.core.health import Heartbeat
 from app.core.healthcheck import judge
 from app.core.logins import ATTEMPT_SECONDS, CONFIRM_SECONDS, Logins, refused_by_postgres
 from app.storage.s3 import object_key, refusal
+from app.telegram.client import ApiError, ApiUnreachable, explain, parse
+from app.telegram.texts import duration_text, size_text
 from app.webhook.signature import problem_with, sign
 from app.workers.jobs import notification, retry_delay
-from app.workers.texts import duration_text, size_text
 
 NOW = 1_800_000_000.0
 STAMP = "1800000000"

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import psycopg
 import pytest
-from app.bot.client import ApiError, ApiUnreachable, BotApi
 from app.bot.poller import BadUpdate, Poller
 from app.core.backoff import Backoff
 from app.core.health import Heartbeat
+from app.telegram.client import ApiError, ApiUnreachable, BotApi
 
 Answer = list[int] | Exception | None
 

@@ -2,15 +2,15 @@
 
 import asyncio
 
-from app.bot.client import BotApi
 from app.core.config import Settings
 from app.core.errors import Again, Refused
 from app.core.logs import log
 from app.core.metrics import UPDATES
+from app.queue.broker import JobQueue
 from app.storage.files import FileStore
 from app.storage.postgres import describe
 from app.storage.repository import NewMessage, Repository
-from app.workers.broker import JobQueue
+from app.telegram.client import BotApi
 from app.workers.jobs import Jobs
 
 DOWNLOADS = 8

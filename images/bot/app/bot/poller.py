@@ -10,13 +10,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from app.bot.client import ApiError, BotApi, explain
 from app.core.backoff import Backoff, sleep_or
 from app.core.errors import Again
 from app.core.health import Heartbeat
 from app.core.logs import log
 from app.core.metrics import CONFLICTS, LAST_POLL, POLLS
 from app.storage.postgres import TRANSIENT, describe
+from app.telegram.client import ApiError, BotApi, explain
 
 ALLOWED_UPDATES = ["message"]
 CHECK = "getUpdates"

@@ -5,7 +5,6 @@ import contextlib
 import secrets
 from typing import Any
 
-from app.bot.client import BotApi, explain
 from app.bot.inbox import Inbox
 from app.bot.poller import CHECK, Feed, Poller
 from app.core.backoff import Backoff, sleep_or
@@ -15,10 +14,11 @@ from app.core.health import Heartbeat
 from app.core.logins import Logins, watch_logins
 from app.core.logs import log
 from app.core.metrics import serve_metrics
+from app.queue.broker import JobQueue, Witness, make_broker
 from app.storage.files import FileStore
 from app.storage.postgres import make_pool
 from app.storage.repository import Repository
-from app.workers.broker import JobQueue, Witness, make_broker
+from app.telegram.client import BotApi, explain
 from app.workers.jobs import Jobs
 
 DRAIN_SECONDS = 8.0

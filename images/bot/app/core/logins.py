@@ -15,12 +15,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from app.bot.client import ApiError, BotApi
 from app.core.backoff import sleep_or
 from app.core.config import Settings
 from app.core.errors import LoginRefused
 from app.core.health import Heartbeat
 from app.core.logs import log
+from app.telegram.client import ApiError, BotApi
 
 # A refusal after a login that worked is asked for a second time, this much later: a service that
 # starts may refuse before it has read its users.

@@ -19,10 +19,10 @@ from app.core.health import Heartbeat
 from app.core.logins import Logins, watch_logins
 from app.core.logs import log
 from app.core.metrics import CALLBACKS
+from app.queue.broker import JobQueue, make_broker
 from app.storage.postgres import TRANSIENT, describe, make_pool
 from app.storage.repository import Repository
 from app.webhook.signature import problem_with
-from app.workers.broker import JobQueue, make_broker
 
 BODY_LIMIT = 1024 * 1024
 DRAIN = 8

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from app.bot.client import BotApi
 from app.core.backoff import sleep_or
 from app.core.config import Settings
 from app.core.errors import Again, LoginRefused
@@ -15,11 +14,12 @@ from app.core.health import Heartbeat
 from app.core.logins import Logins, watch_logins
 from app.core.logs import log
 from app.core.metrics import REQUEUED, serve_metrics
+from app.queue.broker import TASKS, JobQueue, Witness, make_broker, make_receiver
 from app.storage.files import FileStore
 from app.storage.postgres import TRANSIENT, describe, make_pool
 from app.storage.repository import TABLES, Repository
 from app.storage.s3 import ObjectStore
-from app.workers.broker import TASKS, JobQueue, Witness, make_broker, make_receiver
+from app.telegram.client import BotApi
 from app.workers.jobs import Jobs
 
 SWEEP_LIMIT = 100

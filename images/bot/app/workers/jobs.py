@@ -13,19 +13,19 @@ from typing import Any
 
 from psycopg.rows import DictRow
 
-from app.bot.client import BotApi
 from app.core.backoff import Backoff
 from app.core.config import Settings
 from app.core.errors import Again, LeaseLost, Refused
 from app.core.logs import log
 from app.core.metrics import ANSWERS, JOB_SECONDS, JOBS
+from app.queue.broker import Witness
 from app.storage.files import FileStore
 from app.storage.postgres import TRANSIENT, describe
 from app.storage.repository import Repository, Stored, Table
 from app.storage.s3 import ObjectStore, object_key
+from app.telegram.client import BotApi
+from app.telegram.texts import GIVE_UP, stored_text
 from app.workers import audio
-from app.workers.broker import Witness
-from app.workers.texts import GIVE_UP, stored_text
 
 MAX_CRASHES = 3
 TEXT_LIMIT = 4096
