@@ -12,14 +12,16 @@ from aiohttp import BodyPartReader, web
 from . import __version__
 from .bot import Bot
 from .clock import SECOND
-from .core import Core
+from .core import KNOWN_METHODS, Core
 from .envelope import JsonObject
+from .faults import FaultError, parse_fault
 from .files import MAX_DOWNLOAD
 from .forms import UNKNOWN_TYPE, read_upload
 from .queue import QueueError, Update
 from .updates import LIFETIMES
 
 MAX_FIELD_BYTES = 1 << 16
+MAX_ID_DIGITS = 20
 MAX_ADVANCE_SECONDS = 10 * 365 * 86_400
 DEFAULT_MIME_TYPES = {"voice": "audio/ogg", "audio": "audio/mpeg"}
 
@@ -40,6 +42,10 @@ def add_routes(app: web.Application, core: Core) -> None:
         ("GET", "/control/bots/{id}/sent", control.sent),
         ("GET", "/control/bots/{id}/stats", control.stats),
         ("POST", "/control/bots/{id}/reset", control.reset),
+        ("GET", "/control/bots/{id}/faults", control.faults),
+        ("POST", "/control/bots/{id}/faults", control.add_fault),
+        ("DELETE", "/control/bots/{id}/faults", control.end_faults),
+        ("DELETE", "/control/bots/{id}/faults/{fault}", control.end_fault),
         ("GET", "/control/mode", control.get_mode),
         ("POST", "/control/mode", control.set_mode),
         ("GET", "/control/clock", control.get_clock),
@@ -162,6 +168,32 @@ class Control:
         self._core.reset(bot)
         return _identity(bot)
 
+    async def faults(self, request: web.Request) -> list[JsonObject]:
+        self._core.tick()
+        return self._bot(request).faults.as_json(self._core.now())
+
+    async def add_fault(self, request: web.Request) -> JsonObject:
+        bot = self._bot(request)
+        body = await _json_object(request)
+        try:
+            fault = bot.faults.add(parse_fault(body, KNOWN_METHODS), self._core.now())
+        except FaultError as error:
+            raise ControlError(400, str(error)) from None
+        return {"id": fault.id}
+
+    async def end_faults(self, request: web.Request) -> list[JsonObject]:
+        now = self._core.now()
+        return [fault.as_json(now) for fault in self._bot(request).faults.clear()]
+
+    async def end_fault(self, request: web.Request) -> JsonObject:
+        bot = self._bot(request)
+        fault = bot.faults.end(_id(request, "fault"))
+        if fault is None:
+            raise ControlError(
+                404, "no such fault; GET /control/bots/<id>/faults lists those there are"
+            )
+        return fault.as_json(self._core.now())
+
     async def get_mode(self, _: web.Request) -> JsonObject:
         return {name: value / SECOND for name, value in asdict(self._core.modes).items()}
 
@@ -188,13 +220,18 @@ class Control:
         return await self.get_clock(request)
 
     def _bot(self, request: web.Request) -> Bot:
-        text = request.match_info["id"]
-        bot = self._core.bots.get(int(text)) if text.isascii() and text.isdigit() else None
+        bot = self._core.bots.get(_id(request, "id"))
         if bot is None:
             raise ControlError(
                 404, "no such bot; register it first by POST /control/bots, then use its id"
             )
         return bot
+
+
+def _id(request: web.Request, name: str) -> int:
+    """The number in the path, 0 where there is none: no id is 0."""
+    text = request.match_info[name]
+    return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_ID_DIGITS else 0
 
 
 def _identity(bot: Bot) -> JsonObject:

@@ -20,6 +20,7 @@ from .arguments import Arguments, Upload
 from .bot import Bot, Held, ParkedPoll, Session, Webhook
 from .clock import MILLISECOND, SECOND, Clock
 from .envelope import (
+    LOST,
     Answer,
     JsonObject,
     Refusal,
@@ -28,6 +29,7 @@ from .envelope import (
     success,
     too_many_requests,
 )
+from .faults import DOWNLOAD, Fault
 from .files import DEFAULT_LIMIT, MAX_DOWNLOAD, FileStore, StoredFile
 from .methods import METHODS, SENDING, media_object
 from .queue import Update, UpdateQueue
@@ -58,6 +60,16 @@ DEFAULT_MAX_CONNECTIONS = 40
 CLOSE_PAUSE = 600 * SECOND
 LOGGED_OUT_FOR = 1800 * SECOND
 SHUTDOWN_RETRY = 5
+OWN_METHODS = (
+    "getUpdates",
+    "setWebhook",
+    "deleteWebhook",
+    "getWebhookInfo",
+    "close",
+    "logOut",
+    "getFile",
+)
+KNOWN_METHODS = frozenset(name.lower() for name in OWN_METHODS) | frozenset(METHODS)
 
 MAX_TOKEN_LENGTH = 80
 MAX_BOT_ID = 1 << 54
@@ -82,6 +94,9 @@ class Modes:
 
     ghost: int = 0
     webhook_delay: int = 0
+
+
+Action = Callable[[Held, int], None]
 
 
 @dataclass(order=True)
@@ -179,6 +194,7 @@ class Core:
         bot.allowed = DEFAULT_ALLOWED
         bot.vanished = None
         bot.stats = Stats()
+        bot.faults.clear()
         bot.sent.clear()
         bot.commands.clear()
         bot.chats.clear()
@@ -252,22 +268,64 @@ class Core:
 
     def call(self, request: Request) -> Held:
         """Answer a request, now or (as long as `answer` is None) later."""
+        return self._receive(request, lambda held, now: self._dispatch(request, held, now))
+
+    def approach_file(self, token: str, client: Client) -> Held:
+        """Let a download through, now or later: faults strike it as they strike a call."""
+        request = Request(token, DOWNLOAD, Arguments(), {}, client)
+        return self._receive(request, lambda held, _: held.resolve(success(True)))
+
+    def _receive(self, request: Request, action: Action) -> Held:
         self.tick()
+        now = self.now()
         held = Held(request.client)
+        self._unanswered.add(held)
+
+        def approach() -> None:
+            bot = self._authorize(request.token)
+            chat_id = request.arguments.text("chat_id")
+            fault = bot.faults.strike(request.method, chat_id, now)
+            if fault is None:
+                action(held, now)
+            else:
+                self._struck(bot, fault, request.method, held, action, now)
+
+        self._attempt(held, approach)
+        return held
+
+    def _attempt(self, held: Held, action: Callable[[], None]) -> None:
         try:
             if self._closing:
                 raise Refusal(too_many_requests(SHUTDOWN_RETRY))
-            self._dispatch(request, held)
+            action()
         except Refusal as refusal:
             held.resolve(refusal.answer)
-        if held.answer is None:
-            self._unanswered.add(held)
-        return held
+        if held.answer is not None:
+            self._unanswered.discard(held)
+
+    def _struck(
+        self, bot: Bot, fault: Fault, method: str, held: Held, action: Action, now: int
+    ) -> None:
+        log.info("bot %d: fault %d strikes %s", bot.id, fault.id, method)
+        if fault.error_code:
+            raise Refusal(fault.refusal(now))
+        if fault.delay:
+            due = now + fault.delay
+            self._at(due, lambda at: self._attempt(held, lambda: action(held, at)))
+        elif fault.lose == "request":
+            held.resolve(LOST)
+        elif fault.lose == "reply":
+            held.loses_reply = True
+            action(held, now)
+        else:
+            held.hangs = True
 
     def vanished(self, held: Held) -> None:
         """The client of a held request is gone. The request stays: the server does not notice."""
         self.tick()
         held.connected = False
+        if held.hangs:
+            self._unanswered.discard(held)
         now = self.now()
         for bot in self.bots.values():
             parked = bot.session.parked if bot.session else None
@@ -287,8 +345,7 @@ class Core:
         for held in list(self._unanswered):
             self._resolve(held, too_many_requests(SHUTDOWN_RETRY))
 
-    def _dispatch(self, request: Request, held: Held) -> None:
-        now = self.now()
+    def _dispatch(self, request: Request, held: Held, now: int) -> None:
         bot = self._authorize(request.token)
         method = request.method.lower()
         session = bot.session
@@ -373,7 +430,8 @@ class Core:
         session.previous_offset = offset
         session.previous_poll = now
 
-        bot.stats.on_open(now)
+        if held.connected:
+            bot.stats.on_open(now)
         if offset < 0:
             bot.stats.dropped += len(bot.queue.keep_last(-offset))
         if offset <= 0:
@@ -406,8 +464,9 @@ class Core:
         return taken
 
     def _deliver(self, bot: Bot, held: Held, updates: list[Update], now: int) -> None:
-        if held.connected:
+        if held.heard:
             bot.stats.on_delivery(updates)
+        if held.connected:
             bot.stats.on_close(now)
         self._resolve(held, success([update.as_json() for update in updates]))
 
@@ -436,14 +495,14 @@ class Core:
     # Conflicts
 
     def _conflict(self, bot: Bot, session: Session, kind: str, held: Held, now: int) -> None:
-        bot.stats.on_conflict(kind, held.connected)
+        bot.stats.on_conflict(kind, held.heard)
         log.warning(
             "bot %d: %s for %s (%s)%s",
             bot.id,
             kind,
             held.client.peer,
             held.client.user_agent,
-            "" if held.connected else ", who is gone",
+            "" if held.heard else ", who is gone",
         )
         answer = failure(409, f"Conflict: {CONFLICT_TEXTS[kind]}")
         if now >= session.next_conflict:

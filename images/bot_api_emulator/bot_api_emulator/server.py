@@ -12,9 +12,10 @@ from aiohttp import BodyPartReader, web
 
 from . import control
 from .arguments import Arguments, Upload
+from .bot import Held
 from .clock import SECOND
 from .core import Core, Request
-from .envelope import Answer, Refusal, failure
+from .envelope import LOST, Answer, Refusal, failure
 from .files import MAX_DOWNLOAD, MAX_UPLOAD
 from .forms import read_upload
 from .logs import AccessLogger
@@ -111,7 +112,7 @@ class BotApi:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = unquote(request.rel_url.raw_path)
         if path.startswith("/file/bot"):
-            return self._download(request, path.removeprefix("/file/bot"))
+            return await self._download(request, path.removeprefix("/file/bot"))
         if not path.startswith("/bot"):
             return respond(failure(404, "Not Found"))
         if request.method not in ("GET", "POST"):
@@ -126,20 +127,12 @@ class BotApi:
             arguments, files = await _read_arguments(request)
         except ValueError as error:
             return respond(failure(400, f"Bad Request: {error}"))
-        return respond(await self._call(request, token, method, arguments, files))
+        name = method or arguments.text("method")
+        held = self._core.call(Request(token, name, arguments, files, _client(request)))
+        answer = await self._answer(held)
+        return _hang_up(request) if answer is LOST else respond(answer)
 
-    async def _call(
-        self,
-        request: web.Request,
-        token: str,
-        method: str,
-        arguments: Arguments,
-        files: dict[str, Upload],
-    ) -> Answer:
-        client = Client(request.remote or "", request.headers.get("User-Agent", ""))
-        held = self._core.call(
-            Request(token, method or arguments.text("method"), arguments, files, client)
-        )
+    async def _answer(self, held: Held) -> Answer:
         if held.answer is not None:
             return held.answer
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -150,15 +143,31 @@ class BotApi:
             self._core.vanished(held)
             raise
 
-    def _download(self, request: web.Request, rest: str) -> web.StreamResponse:
+    async def _download(self, request: web.Request, rest: str) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
             return respond(failure(501, "Not Implemented"))
         token, _, path = rest.partition("/")
+        answer = await self._answer(self._core.approach_file(token, _client(request)))
+        if answer is LOST:
+            return _hang_up(request)
+        if answer.status != 200:
+            return respond(answer)
         try:
             file = self._core.download(token, path)
         except Refusal as refusal:
             return respond(refusal.answer)
         return web.Response(body=file.data, content_type="application/octet-stream")
+
+
+def _client(request: web.Request) -> Client:
+    return Client(request.remote or "", request.headers.get("User-Agent", ""))
+
+
+def _hang_up(request: web.Request) -> web.Response:
+    """End the connection without a word; the status is for the log only."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=444)
 
 
 async def _read_arguments(request: web.Request) -> tuple[Arguments, dict[str, Upload]]:

@@ -281,6 +281,7 @@ async def test_the_real_clock_can_be_advanced_too(live: Emulator) -> None:
         ("GET", "/control/bots/5/stats"),
         ("GET", "/control/bots/x/stats"),
         ("GET", "/control/bots/²/stats"),
+        ("GET", f"/control/bots/{'9' * 5000}/stats"),
     ],
 )
 async def test_what_is_not_there(emulator: Emulator, verb: str, path: str) -> None:
