@@ -548,10 +548,10 @@ class Core:
             self._conflict(bot, session, "C3", parked.held, now)
         was_set = bool(bot.webhook.url)
         bot.webhook = Webhook()
-        if drop:
-            bot.stats.dropped += len(bot.queue.keep_last(0))
+        dropped = len(bot.queue.keep_last(0)) if drop else 0
+        bot.stats.dropped += dropped
         if not url:
-            state = "was deleted" if was_set else "is already deleted"
+            state = "was deleted" if was_set or dropped else "is already deleted"
             held.resolve(success(True, f"Webhook {state}"))
             return
         _check_webhook(wanted)

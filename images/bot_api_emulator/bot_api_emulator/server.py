@@ -8,23 +8,22 @@ import logging
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 from . import control
 from .arguments import Arguments, Upload
+from .bodies import MAX_PARAMETER_BYTES, TooLargeError, read_body
 from .bot import Held
 from .clock import SECOND
 from .core import Core, Request
 from .envelope import LOST, Answer, Refusal, failure
 from .files import MAX_DOWNLOAD, MAX_UPLOAD
-from .forms import read_upload
 from .logs import AccessLogger
 from .methods import too_large
 from .stats import Client
 
 log = logging.getLogger(__name__)
 
-MAX_PARAMETER_BYTES = 1 << 20
 SHUTDOWN_SECONDS = 2.0
 
 
@@ -86,7 +85,7 @@ async def _errors(request: web.Request, handler: Any) -> web.StreamResponse:
     try:
         response: web.StreamResponse = await handler(request)
         return response
-    except web.HTTPRequestEntityTooLarge:
+    except (TooLargeError, web.HTTPRequestEntityTooLarge):
         return respond(too_large())
     except web.HTTPException:
         raise
@@ -173,47 +172,9 @@ def _hang_up(request: web.Request) -> web.Response:
 async def _read_arguments(request: web.Request) -> tuple[Arguments, dict[str, Upload]]:
     query = request.rel_url.raw_query_string
     arguments = Arguments(parse_qsl(query, keep_blank_values=True))
-    files: dict[str, Upload] = {}
-    content_type = request.headers.get("Content-Type", "").lower()
     if not request.body_exists:
-        return arguments, files
-    if "multipart/form-data" in content_type:
-        await _read_multipart(request, arguments, files)
-    elif "application/x-www-form-urlencoded" in content_type:
-        body = (await request.read()).decode("utf-8", "replace")
-        for name, value in parse_qsl(body, keep_blank_values=True):
-            arguments.add(name, value)
-    elif "application/json" in content_type:
-        _read_json(await request.read(), arguments)
+        return arguments, {}
+    files = await read_body(
+        request.headers, request.content, arguments, keep=MAX_DOWNLOAD, most=MAX_UPLOAD
+    )
     return arguments, files
-
-
-def _read_json(body: bytes, arguments: Arguments) -> None:
-    """A body that is no JSON object is passed over, as the server does."""
-    try:
-        values = json.loads(body)
-    except ValueError:
-        return
-    if isinstance(values, dict):
-        for name, value in values.items():
-            arguments.add_json(name, value)
-
-
-async def _read_multipart(
-    request: web.Request, arguments: Arguments, files: dict[str, Upload]
-) -> None:
-    room = MAX_PARAMETER_BYTES
-    async for part in await request.multipart():
-        if not isinstance(part, BodyPartReader) or not part.name:
-            raise ValueError("field name in multipart/form-data not found")
-        if part.filename is not None:
-            upload = await read_upload(part, keep=MAX_DOWNLOAD)
-            if upload.size > MAX_UPLOAD:
-                raise web.HTTPRequestEntityTooLarge(MAX_UPLOAD, upload.size)
-            files.setdefault(part.name, upload)
-            continue
-        value = bytes(await part.read(decode=False))
-        room -= len(value)
-        if room < 0:
-            raise web.HTTPRequestEntityTooLarge(MAX_PARAMETER_BYTES, MAX_PARAMETER_BYTES - room)
-        arguments.add(part.name, value.decode("utf-8", "replace"))

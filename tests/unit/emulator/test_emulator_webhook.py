@@ -149,3 +149,16 @@ async def test_updates_wait_while_a_webhook_is_set(emulator: Emulator) -> None:
 async def test_it_works_by_form(emulator: Emulator) -> None:
     reply = await emulator.request("POST", f"/bot{TOKEN}/setwebhook", data={"url": HOOK})
     assert reply.body["description"] == "Webhook was set"
+
+
+async def test_dropping_what_waits_deletes_though_no_webhook_is_set(emulator: Emulator) -> None:
+    await emulator.push()
+    reply = await emulator.call("deleteWebhook")
+    assert reply.body["description"] == "Webhook is already deleted"
+    reply = await emulator.call("deleteWebhook", drop_pending_updates=True)
+    assert reply.body["description"] == "Webhook was deleted"
+    reply = await emulator.call("deleteWebhook", drop_pending_updates=True)
+    assert reply.body["description"] == "Webhook is already deleted"
+    await emulator.push()
+    reply = await emulator.call("setWebhook", drop_pending_updates=True)
+    assert reply.body["description"] == "Webhook was deleted"
