@@ -10,9 +10,11 @@ from typing import Any
 from .clock import SECOND
 from .envelope import LOST, Answer, JsonObject
 from .faults import Faults
+from .outbox import Outbox
 from .queue import UpdateQueue
 from .stats import Client, Stats
 from .updates import DEFAULT_ALLOWED, chat_object, user_object
+from .webhook import Webhook
 
 MAX_SENT = 50_000
 MAX_MESSAGES = 10_000
@@ -50,15 +52,6 @@ class ParkedPoll:
     wake_limit: int | None = None
 
 
-@dataclass(frozen=True)
-class Webhook:
-    url: str = ""
-    max_connections: int = 0
-    ip_address: str = ""
-    secret_token: str = ""
-    has_certificate: bool = False
-
-
 @dataclass
 class Session:
     """A bot's time between its first request and its end by close or logOut."""
@@ -83,6 +76,7 @@ class Bot:
     session: Session | None = None
     authorized: int | None = None
     webhook: Webhook = field(default_factory=Webhook)
+    outbox: Outbox | None = None
     allowed: frozenset[str] = DEFAULT_ALLOWED
     vanished: int | None = None
     stats: Stats = field(default_factory=Stats)

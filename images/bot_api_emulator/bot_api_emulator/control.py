@@ -12,7 +12,7 @@ from aiohttp import BodyPartReader, web
 from . import __version__
 from .bot import Bot
 from .clock import SECOND
-from .core import KNOWN_METHODS, Core
+from .core import KNOWN_METHODS, Core, Modes
 from .envelope import JsonObject
 from .faults import FaultError, parse_fault
 from .files import MAX_DOWNLOAD
@@ -195,18 +195,22 @@ class Control:
         return fault.as_json(self._core.now())
 
     async def get_mode(self, _: web.Request) -> JsonObject:
-        return {name: value / SECOND for name, value in asdict(self._core.modes).items()}
+        return {
+            name: value if isinstance(value, bool) else value / SECOND
+            for name, value in asdict(self._core.modes).items()
+        }
 
     async def set_mode(self, request: web.Request) -> JsonObject:
         body = await _json_object(request)
         modes = asdict(self._core.modes)
         unknown = body.keys() - modes.keys()
         if unknown or not body:
-            raise ControlError(400, f"give one or more of {', '.join(modes)} (seconds, 0 is off)")
+            raise ControlError(
+                400, f"give one or more of {', '.join(modes)} (local: true or false, else seconds)"
+            )
         for name, value in body.items():
-            modes[name] = _seconds(name, value)
-        for name, microseconds in modes.items():
-            setattr(self._core.modes, name, microseconds)
+            modes[name] = _switch(name, value) if name == "local" else _seconds(name, value)
+        self._core.set_modes(Modes(**modes))
         return await self.get_mode(request)
 
     async def get_clock(self, _: web.Request) -> JsonObject:
@@ -252,6 +256,12 @@ def _integer(fields: dict[str, str], name: str) -> int | None:
         return int(text)
     except ValueError:
         raise ControlError(400, f"{name} must be an integer") from None
+
+
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ControlError(400, f"{name} must be true or false")
+    return value
 
 
 def _seconds(name: str, value: Any) -> int:

@@ -14,10 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random, SystemRandom
-from urllib.parse import urlsplit
 
 from .arguments import Arguments, Upload
-from .bot import Bot, Held, ParkedPoll, Session, Webhook
+from .bot import Bot, Held, ParkedPoll, Session
 from .clock import MILLISECOND, SECOND, Clock
 from .envelope import (
     LOST,
@@ -32,9 +31,11 @@ from .envelope import (
 from .faults import DOWNLOAD, Fault
 from .files import DEFAULT_LIMIT, MAX_DOWNLOAD, FileStore, StoredFile
 from .methods import METHODS, SENDING, media_object
+from .outbox import Delivery, Outbox
 from .queue import Update, UpdateQueue
 from .stats import Client, Stats
 from .updates import DEFAULT_ALLOWED, LIFETIMES, MESSAGE_KINDS, complete_message, parse_allowed
+from .webhook import Webhook, check_webhook, wanted_webhook, webhook_address
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,6 @@ WAKE_LIMIT = 2 * MILLISECOND
 MAX_ANSWER_BYTES = 1 << 22
 UPDATE_OVERHEAD_BYTES = 50
 WEBHOOK_PAUSE = 1 * SECOND
-WEBHOOK_PORTS = (80, 88, 443, 8443)
-DEFAULT_MAX_CONNECTIONS = 40
 CLOSE_PAUSE = 600 * SECOND
 LOGGED_OUT_FOR = 1800 * SECOND
 SHUTDOWN_RETRY = 5
@@ -76,7 +75,8 @@ MAX_BOT_ID = 1 << 54
 _TOKEN = re.compile(r"([1-9][0-9]*):[A-Za-z0-9_-]+", re.ASCII)
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 _ID_PARAMETERS = frozenset(("chat_id", "message_id", "message_thread_id", "reply_to_message_id"))
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+_NOT_BY_WEBHOOK = frozenset(("setwebhook", "deletewebhook", "close", "logout"))
+_BY_WEBHOOK = Client("webhook", "the answer of a webhook")
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,14 @@ class Request:
 
 @dataclass
 class Modes:
-    """Behaviour that the open-source server does not show by itself; 0 is off."""
+    """Behaviour that the open-source server does not show by itself; 0 is off.
+
+    `local` is what its option --local allows.
+    """
 
     ghost: int = 0
     webhook_delay: int = 0
+    local: bool = False
 
 
 Action = Callable[[Held, int], None]
@@ -122,6 +126,8 @@ class Core:
         self.files = FileStore(self._random, files_limit)
         self.modes = Modes()
         self.on_timer: Callable[[], None] | None = None
+        self.on_delivery: Callable[[Delivery], None] | None = None
+        self.on_outbox_closed: Callable[[Outbox], None] | None = None
 
     # Time
 
@@ -173,7 +179,7 @@ class Core:
         elif bot.token != token:
             del self._tokens[bot.token]
             self._end_session(bot, self.now())
-            bot.webhook = Webhook()
+            self._replace_webhook(bot, Webhook())
             bot.allowed = DEFAULT_ALLOWED
             bot.authorized = None
             bot.token = token
@@ -190,7 +196,7 @@ class Core:
         self.tick()
         now = self.now()
         bot.queue.keep_last(0)
-        bot.webhook = Webhook()
+        self._replace_webhook(bot, Webhook())
         bot.allowed = DEFAULT_ALLOWED
         bot.vanished = None
         bot.stats = Stats()
@@ -219,7 +225,12 @@ class Core:
         now = self.now()
         self._expire(bot, now)
         parked = bot.session is not None and bot.session.parked is not None
-        return bot.stats.as_json(now=now, parked=int(parked), pending=len(bot.queue))
+        return bot.stats.as_json(
+            now=now,
+            parked=int(parked),
+            pending=len(bot.queue),
+            webhook_open=len(bot.outbox.in_flight) if bot.outbox else 0,
+        )
 
     # Updates from outside
 
@@ -244,6 +255,7 @@ class Core:
             if parked.wake_limit is None:
                 parked.wake_limit = min(now + WAKE_LIMIT, parked.due)
             self._schedule_wake(bot, parked, min(now + WAKE_AFTER, parked.wake_limit))
+        self._send_out(bot, now)
         return update
 
     def push_media(
@@ -527,7 +539,8 @@ class Core:
             if now < session.next_webhook:
                 raise Refusal(too_many_requests(1))
             session.next_webhook = now + WEBHOOK_PAUSE
-        wanted = _wanted_webhook(url, request)
+        local = self.modes.local
+        wanted = wanted_webhook(url, arguments, request.files, local=local)
         drop = arguments.flag("drop_pending_updates")
 
         if session.pending_webhook is not None:
@@ -547,30 +560,126 @@ class Core:
                 bot.stats.on_close(now)
             self._conflict(bot, session, "C3", parked.held, now)
         was_set = bool(bot.webhook.url)
-        bot.webhook = Webhook()
+        self._replace_webhook(bot, Webhook())
         dropped = len(bot.queue.keep_last(0)) if drop else 0
         bot.stats.dropped += dropped
         if not url:
             state = "was deleted" if was_set or dropped else "is already deleted"
             held.resolve(success(True, f"Webhook {state}"))
             return
-        _check_webhook(wanted)
-        bot.webhook = wanted
+        check_webhook(wanted, local=local)
+        self._replace_webhook(bot, wanted)
         self._allow(bot, arguments)
         answer = success(True, "Webhook was set")
         if self.modes.webhook_delay == 0:
             held.resolve(answer)
+            self._send_out(bot, now)
             return
         session.pending_webhook = held
         self._at(
             now + self.modes.webhook_delay,
-            lambda _: self._webhook_verified(session, held, answer),
+            lambda at: self._webhook_verified(bot, session, held, answer, at),
         )
 
-    def _webhook_verified(self, session: Session, held: Held, answer: Answer) -> None:
+    def _webhook_verified(
+        self, bot: Bot, session: Session, held: Held, answer: Answer, now: int
+    ) -> None:
         if session.pending_webhook is held:
             session.pending_webhook = None
             self._resolve(held, answer)
+            self._send_out(bot, now)
+
+    def _replace_webhook(self, bot: Bot, webhook: Webhook) -> None:
+        if bot.outbox is not None:
+            bot.outbox.close()
+            if self.on_outbox_closed is not None:
+                self.on_outbox_closed(bot.outbox)
+        bot.webhook = webhook
+        bot.outbox = Outbox(bot.id, webhook) if webhook.url else None
+
+    # Deliveries to webhooks
+
+    def set_modes(self, modes: Modes) -> None:
+        self.tick()
+        self.modes = modes
+        for bot in self.bots.values():
+            self._send_out(bot, self.now())
+
+    def webhook_answered(
+        self,
+        delivery: Delivery,
+        status: int,
+        reason: str,
+        retry_after: int,
+        arguments: Arguments,
+        files: dict[str, Upload],
+    ) -> None:
+        self.tick()
+        now = self.now()
+        outbox = delivery.outbox
+        if outbox.closed:
+            return
+        bot = self.bots[outbox.bot_id]
+        bot.stats.on_delivery([delivery.update])
+        if 200 <= status <= 299:
+            outbox.succeeded(delivery, now)
+            if bot.queue.remove(delivery.update):
+                bot.stats.on_confirmed([delivery.update])
+            self._call_by_webhook(bot, arguments, files)
+        elif outbox.gone(status, now):
+            log.warning("bot %d: its webhook is gone for good, and closed", bot.id)
+            self._replace_webhook(bot, Webhook())
+        else:
+            message = f"Wrong response from the webhook: {status} {reason}"
+            self._plan_again(bot, delivery, message, now, retry_after)
+        self._send_out(bot, now)
+
+    def webhook_failed(self, delivery: Delivery, message: str) -> None:
+        """No answer came."""
+        self.tick()
+        now = self.now()
+        outbox = delivery.outbox
+        if outbox.closed:
+            return
+        bot = self.bots[outbox.bot_id]
+        outbox.lost_connection(delivery, now)
+        self._plan_again(bot, delivery, message, now)
+        self._send_out(bot, now)
+
+    def _plan_again(
+        self, bot: Bot, delivery: Delivery, message: str, now: int, retry_after: int = 0
+    ) -> None:
+        log.info("bot %d: update %d: %s", bot.id, delivery.update.id, message)
+        bot.stats.webhook_failed += 1
+        lives = delivery.outbox.failed(delivery, message, now, self._random, retry_after)
+        if not lives and bot.queue.remove(delivery.update):
+            bot.stats.expired += 1
+
+    def _call_by_webhook(self, bot: Bot, arguments: Arguments, files: dict[str, Upload]) -> None:
+        """Perform the method that a webhook's answer names; nobody gets its result."""
+        method = arguments.text("method")
+        if not method or method.lower() in _NOT_BY_WEBHOOK or method.lower().startswith("get"):
+            return
+        self.call(Request(bot.token, method, arguments, files, _BY_WEBHOOK))
+
+    def _send_out(self, bot: Bot, now: int) -> None:
+        outbox = bot.outbox
+        verified = bot.session is None or bot.session.pending_webhook is None
+        if outbox is None or self.on_delivery is None or not self.modes.local or not verified:
+            return
+        self._expire(bot, now)
+        deliveries, wake = outbox.due(bot.queue.read(outbox.window), now)
+        bot.stats.on_webhook_sent(len(deliveries), len(outbox.in_flight))
+        for delivery in deliveries:
+            self.on_delivery(delivery)
+        if wake is not None and (outbox.wake is None or wake < outbox.wake):
+            outbox.wake = wake
+            self._at(wake, lambda at: self._wake_outbox(bot, outbox, at))
+
+    def _wake_outbox(self, bot: Bot, outbox: Outbox, now: int) -> None:
+        if bot.outbox is outbox and outbox.wake is not None and outbox.wake <= now:
+            outbox.wake = None
+            self._send_out(bot, now)
 
     # Files, close, logOut
 
@@ -606,7 +715,7 @@ class Core:
         old = bot.authorized is not None and bot.authorized < now - LOGGED_OUT_FOR
         session.logged_out_until = now + (SECOND if old else LOGGED_OUT_FOR)
         bot.session = session
-        bot.webhook = Webhook()
+        self._replace_webhook(bot, Webhook())
         bot.allowed = DEFAULT_ALLOWED
         bot.authorized = None
 
@@ -644,43 +753,13 @@ def _webhook_info(bot: Bot) -> JsonObject:
         "has_custom_certificate": bot.webhook.has_certificate,
         "pending_update_count": len(bot.queue),
     }
+    if bot.outbox and bot.outbox.error_date:
+        info["last_error_date"] = bot.outbox.error_date
+        info["last_error_message"] = bot.outbox.error_message
     if bot.webhook.max_connections:
         info["max_connections"] = bot.webhook.max_connections
-    if bot.webhook.url:
-        info["ip_address"] = bot.webhook.ip_address or "<unknown>"
+    if bot.outbox:
+        info["ip_address"] = webhook_address(bot.webhook) or bot.outbox.ip_address or "<unknown>"
     if bot.allowed != DEFAULT_ALLOWED:
         info["allowed_updates"] = [kind for kind in LIFETIMES if kind in bot.allowed]
     return info
-
-
-def _wanted_webhook(url: str, request: Request) -> Webhook:
-    if not url:
-        return Webhook()
-    arguments = request.arguments
-    attached = arguments.text("certificate").removeprefix("attach://")
-    return Webhook(
-        url=url,
-        max_connections=arguments.integer("max_connections", DEFAULT_MAX_CONNECTIONS, 1, 100),
-        ip_address=arguments.text("ip_address"),
-        secret_token=arguments.text("secret_token"),
-        has_certificate="certificate" in request.files or attached in request.files,
-    )
-
-
-def _check_webhook(webhook: Webhook) -> None:
-    url = webhook.url if "://" in webhook.url else f"https://{webhook.url}"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise bad_request("invalid webhook URL specified") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.hostname == ".":
-        raise bad_request("invalid webhook URL specified")
-    if len(webhook.secret_token) > 256:
-        raise bad_request("secret token is too long")
-    if not _BASE64URL.fullmatch(webhook.secret_token):
-        raise bad_request("secret token contains unallowed characters")
-    if parts.scheme != "https":
-        raise bad_request("bad webhook: An HTTPS URL must be provided for webhook")
-    if (port or 443) not in WEBHOOK_PORTS:
-        raise bad_request("bad webhook: Webhook can be set up only on ports 80, 88, 443 or 8443")

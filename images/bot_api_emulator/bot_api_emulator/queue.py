@@ -22,7 +22,7 @@ class QueueError(Exception):
     """An update that the queue can't take."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Update:
     id: int
     kind: str
@@ -84,6 +84,14 @@ class UpdateQueue:
         while self._updates and self._updates[0].id < offset:
             gone.append(self._updates.popleft())
         return gone
+
+    def remove(self, update: Update) -> bool:
+        """Take one out wherever it stands; False where it is no longer there."""
+        try:
+            self._updates.remove(update)
+        except ValueError:
+            return False
+        return True
 
     def keep_last(self, count: int) -> list[Update]:
         gone = []

@@ -21,10 +21,12 @@ from .files import MAX_DOWNLOAD, MAX_UPLOAD
 from .logs import AccessLogger
 from .methods import too_large
 from .stats import Client
+from .webhook_client import WebhookClient
 
 log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 2.0
+WEBHOOKS = web.AppKey("WEBHOOKS", WebhookClient)
 
 
 class Driver:
@@ -59,11 +61,13 @@ def make_app(core: Core) -> web.Application:
     app.router.add_route("*", "/{path:.*}", bot_api.handle)
     driver = Driver(core)
 
-    async def start(_: web.Application) -> None:
+    async def start(app: web.Application) -> None:
+        app[WEBHOOKS] = WebhookClient(core)
         driver.arm()
 
-    async def stop(_: web.Application) -> None:
+    async def stop(app: web.Application) -> None:
         driver.stop()
+        await app[WEBHOOKS].stop()
 
     app.on_startup.append(start)
     app.on_cleanup.append(stop)
