@@ -18,6 +18,7 @@ from random import Random, SystemRandom
 from .arguments import Arguments, Upload
 from .bot import Bot, Held, ParkedPoll, Session
 from .clock import MILLISECOND, SECOND, Clock
+from .deliveries import BY_ANSWER, Deliveries, WebhookReply
 from .envelope import (
     LOST,
     Answer,
@@ -31,7 +32,7 @@ from .envelope import (
 from .faults import DOWNLOAD, Fault
 from .files import DEFAULT_LIMIT, MAX_DOWNLOAD, FileStore, StoredFile
 from .methods import METHODS, SENDING, media_object
-from .outbox import Delivery, Outbox
+from .outbox import Delivery
 from .queue import Update, UpdateQueue
 from .stats import Client, Stats
 from .updates import DEFAULT_ALLOWED, LIFETIMES, MESSAGE_KINDS, complete_message, parse_allowed
@@ -75,8 +76,6 @@ MAX_BOT_ID = 1 << 54
 _TOKEN = re.compile(r"([1-9][0-9]*):[A-Za-z0-9_-]+", re.ASCII)
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 _ID_PARAMETERS = frozenset(("chat_id", "message_id", "message_thread_id", "reply_to_message_id"))
-_NOT_BY_WEBHOOK = frozenset(("setwebhook", "deletewebhook", "close", "logout"))
-_BY_WEBHOOK = Client("webhook", "the answer of a webhook")
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,9 @@ class Core:
         self.files = FileStore(self._random, files_limit)
         self.modes = Modes()
         self.on_timer: Callable[[], None] | None = None
-        self.on_delivery: Callable[[Delivery], None] | None = None
-        self.on_outbox_closed: Callable[[Outbox], None] | None = None
+        self.deliveries = Deliveries(
+            self._random, may_go=self._may_go, answered=self._call_by_answer, at=self._at
+        )
 
     # Time
 
@@ -179,7 +179,7 @@ class Core:
         elif bot.token != token:
             del self._tokens[bot.token]
             self._end_session(bot, self.now())
-            self._replace_webhook(bot, Webhook())
+            self.deliveries.replace(bot, Webhook())
             bot.allowed = DEFAULT_ALLOWED
             bot.authorized = None
             bot.token = token
@@ -196,7 +196,7 @@ class Core:
         self.tick()
         now = self.now()
         bot.queue.keep_last(0)
-        self._replace_webhook(bot, Webhook())
+        self.deliveries.replace(bot, Webhook())
         bot.allowed = DEFAULT_ALLOWED
         bot.vanished = None
         bot.stats = Stats()
@@ -219,6 +219,12 @@ class Core:
             bot.stats.on_poll(parked.held.client, now)
             bot.stats.on_open(now)
             bot.stats.max_parked = 1
+
+    def set_modes(self, modes: Modes) -> None:
+        self.tick()
+        self.modes = modes
+        for bot in self.bots.values():
+            self.deliveries.send_out(bot, self.now())
 
     def status(self, bot: Bot) -> JsonObject:
         self.tick()
@@ -255,7 +261,7 @@ class Core:
             if parked.wake_limit is None:
                 parked.wake_limit = min(now + WAKE_LIMIT, parked.due)
             self._schedule_wake(bot, parked, min(now + WAKE_AFTER, parked.wake_limit))
-        self._send_out(bot, now)
+        self.deliveries.send_out(bot, now)
         return update
 
     def push_media(
@@ -560,7 +566,7 @@ class Core:
                 bot.stats.on_close(now)
             self._conflict(bot, session, "C3", parked.held, now)
         was_set = bool(bot.webhook.url)
-        self._replace_webhook(bot, Webhook())
+        self.deliveries.replace(bot, Webhook())
         dropped = len(bot.queue.keep_last(0)) if drop else 0
         bot.stats.dropped += dropped
         if not url:
@@ -568,12 +574,12 @@ class Core:
             held.resolve(success(True, f"Webhook {state}"))
             return
         check_webhook(wanted, local=local)
-        self._replace_webhook(bot, wanted)
+        self.deliveries.replace(bot, wanted)
         self._allow(bot, arguments)
         answer = success(True, "Webhook was set")
         if self.modes.webhook_delay == 0:
             held.resolve(answer)
-            self._send_out(bot, now)
+            self.deliveries.send_out(bot, now)
             return
         session.pending_webhook = held
         self._at(
@@ -587,99 +593,28 @@ class Core:
         if session.pending_webhook is held:
             session.pending_webhook = None
             self._resolve(held, answer)
-            self._send_out(bot, now)
+            self.deliveries.send_out(bot, now)
 
-    def _replace_webhook(self, bot: Bot, webhook: Webhook) -> None:
-        if bot.outbox is not None:
-            bot.outbox.close()
-            if self.on_outbox_closed is not None:
-                self.on_outbox_closed(bot.outbox)
-        bot.webhook = webhook
-        bot.outbox = Outbox(bot.id, webhook) if webhook.url else None
+    def _may_go(self, bot: Bot, now: int) -> bool:
+        """Whether updates may go out to a bot's webhook; what is too old goes away first."""
+        self._expire(bot, now)
+        verified = bot.session is None or bot.session.pending_webhook is None
+        return self.modes.local and verified
 
-    # Deliveries to webhooks
+    def _call_by_answer(self, bot: Bot, reply: WebhookReply) -> None:
+        """Perform the method that a webhook's answer asks for; nobody gets its result."""
+        if reply.method:
+            request = Request(bot.token, reply.method, reply.arguments, reply.files, BY_ANSWER)
+            self.call(request)
 
-    def set_modes(self, modes: Modes) -> None:
+    def webhook_answered(self, delivery: Delivery, reply: WebhookReply) -> None:
         self.tick()
-        self.modes = modes
-        for bot in self.bots.values():
-            self._send_out(bot, self.now())
-
-    def webhook_answered(
-        self,
-        delivery: Delivery,
-        status: int,
-        reason: str,
-        retry_after: int,
-        arguments: Arguments,
-        files: dict[str, Upload],
-    ) -> None:
-        self.tick()
-        now = self.now()
-        outbox = delivery.outbox
-        if outbox.closed:
-            return
-        bot = self.bots[outbox.bot_id]
-        bot.stats.on_delivery([delivery.update])
-        if 200 <= status <= 299:
-            outbox.succeeded(delivery, now)
-            if bot.queue.remove(delivery.update):
-                bot.stats.on_confirmed([delivery.update])
-            self._call_by_webhook(bot, arguments, files)
-        elif outbox.gone(status, now):
-            log.warning("bot %d: its webhook is gone for good, and closed", bot.id)
-            self._replace_webhook(bot, Webhook())
-        else:
-            message = f"Wrong response from the webhook: {status} {reason}"
-            self._plan_again(bot, delivery, message, now, retry_after)
-        self._send_out(bot, now)
+        self.deliveries.answered(self.bots[delivery.outbox.bot_id], delivery, reply, self.now())
 
     def webhook_failed(self, delivery: Delivery, message: str) -> None:
         """No answer came."""
         self.tick()
-        now = self.now()
-        outbox = delivery.outbox
-        if outbox.closed:
-            return
-        bot = self.bots[outbox.bot_id]
-        outbox.lost_connection(delivery, now)
-        self._plan_again(bot, delivery, message, now)
-        self._send_out(bot, now)
-
-    def _plan_again(
-        self, bot: Bot, delivery: Delivery, message: str, now: int, retry_after: int = 0
-    ) -> None:
-        log.info("bot %d: update %d: %s", bot.id, delivery.update.id, message)
-        bot.stats.webhook_failed += 1
-        lives = delivery.outbox.failed(delivery, message, now, self._random, retry_after)
-        if not lives and bot.queue.remove(delivery.update):
-            bot.stats.expired += 1
-
-    def _call_by_webhook(self, bot: Bot, arguments: Arguments, files: dict[str, Upload]) -> None:
-        """Perform the method that a webhook's answer names; nobody gets its result."""
-        method = arguments.text("method")
-        if not method or method.lower() in _NOT_BY_WEBHOOK or method.lower().startswith("get"):
-            return
-        self.call(Request(bot.token, method, arguments, files, _BY_WEBHOOK))
-
-    def _send_out(self, bot: Bot, now: int) -> None:
-        outbox = bot.outbox
-        verified = bot.session is None or bot.session.pending_webhook is None
-        if outbox is None or self.on_delivery is None or not self.modes.local or not verified:
-            return
-        self._expire(bot, now)
-        deliveries, wake = outbox.due(bot.queue.read(outbox.window), now)
-        bot.stats.on_webhook_sent(len(deliveries), len(outbox.in_flight))
-        for delivery in deliveries:
-            self.on_delivery(delivery)
-        if wake is not None and (outbox.wake is None or wake < outbox.wake):
-            outbox.wake = wake
-            self._at(wake, lambda at: self._wake_outbox(bot, outbox, at))
-
-    def _wake_outbox(self, bot: Bot, outbox: Outbox, now: int) -> None:
-        if bot.outbox is outbox and outbox.wake is not None and outbox.wake <= now:
-            outbox.wake = None
-            self._send_out(bot, now)
+        self.deliveries.failed(self.bots[delivery.outbox.bot_id], delivery, message, self.now())
 
     # Files, close, logOut
 
@@ -715,7 +650,7 @@ class Core:
         old = bot.authorized is not None and bot.authorized < now - LOGGED_OUT_FOR
         session.logged_out_until = now + (SECOND if old else LOGGED_OUT_FOR)
         bot.session = session
-        self._replace_webhook(bot, Webhook())
+        self.deliveries.replace(bot, Webhook())
         bot.allowed = DEFAULT_ALLOWED
         bot.authorized = None
 

@@ -17,6 +17,7 @@ from yarl import URL
 from .arguments import Arguments, Upload
 from .bodies import MAX_PARAMETER_BYTES, TooLargeError, read_body
 from .core import Core
+from .deliveries import WebhookReply
 from .files import MAX_DOWNLOAD, MAX_UPLOAD
 from .outbox import Delivery, Outbox
 from .webhook import Webhook, full_url, ssl_context
@@ -54,8 +55,8 @@ class WebhookClient:
         self._sessions: dict[Outbox, aiohttp.ClientSession] = {}
         self._tasks: dict[Outbox, set[asyncio.Task[None]]] = {}
         self._closing: set[asyncio.Task[None]] = set()
-        core.on_delivery = self.send
-        core.on_outbox_closed = self.close
+        core.deliveries.on_begin = self.send
+        core.deliveries.on_closed = self.close
 
     def send(self, delivery: Delivery) -> None:
         task = asyncio.get_running_loop().create_task(self._deliver(delivery))
@@ -71,8 +72,8 @@ class WebhookClient:
         task.add_done_callback(self._closing.discard)
 
     async def stop(self) -> None:
-        self._core.on_delivery = None
-        self._core.on_outbox_closed = None
+        self._core.deliveries.on_begin = None
+        self._core.deliveries.on_closed = None
         for outbox in list(self._sessions.keys() | self._tasks.keys()):
             self.close(outbox)
         await asyncio.gather(*self._closing, return_exceptions=True)
@@ -132,14 +133,14 @@ class WebhookClient:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, TooLargeError) as error:
             self._core.webhook_failed(delivery, why_not(error))
             return
-        self._core.webhook_answered(
-            delivery,
+        reply = WebhookReply(
             response.status,
             response.reason or "",
             _retry_after(response.headers.get("Retry-After", "")),
             arguments,
             files,
         )
+        self._core.webhook_answered(delivery, reply)
 
 
 def _tell(task: asyncio.Task[None]) -> None:
