@@ -15,7 +15,6 @@ from .clock import SECOND
 from .core import KNOWN_METHODS, Core, Modes
 from .envelope import JsonObject
 from .faults import FaultError, parse_fault
-from .files import MAX_DOWNLOAD
 from .forms import UNKNOWN_TYPE, read_upload
 from .queue import QueueError, Update
 from .updates import LIFETIMES
@@ -126,7 +125,7 @@ class Control:
             if not isinstance(part, BodyPartReader) or not part.name:
                 raise ControlError(400, "a part of the form has no name")
             if part.name in DEFAULT_MIME_TYPES:
-                upload = await read_upload(part, keep=MAX_DOWNLOAD)
+                upload = await read_upload(part, keep=self._core.keep)
                 if upload.mime_type == UNKNOWN_TYPE:
                     upload = type(upload)(
                         upload.name, DEFAULT_MIME_TYPES[part.name], upload.size, upload.data

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from random import Random, SystemRandom
 
 from .arguments import Arguments, Upload
@@ -30,7 +31,15 @@ from .envelope import (
     too_many_requests,
 )
 from .faults import DOWNLOAD, Fault
-from .files import DEFAULT_LIMIT, MAX_DOWNLOAD, FileStore, StoredFile
+from .files import (
+    DEFAULT_LIMIT,
+    MAX_DOWNLOAD,
+    MAX_UPLOAD,
+    MAX_UPLOAD_LOCAL,
+    FileStore,
+    StoredFile,
+)
+from .local_files import FilesFolder
 from .methods import METHODS, SENDING, media_object
 from .outbox import Delivery
 from .queue import Update, UpdateQueue
@@ -111,7 +120,11 @@ class Timer:
 
 class Core:
     def __init__(
-        self, clock: Clock, random: Random | None = None, files_limit: int = DEFAULT_LIMIT
+        self,
+        clock: Clock,
+        random: Random | None = None,
+        files_limit: int = DEFAULT_LIMIT,
+        files_folder: Path | None = None,
     ) -> None:
         self._clock = clock
         self._random = random or SystemRandom()
@@ -123,6 +136,7 @@ class Core:
         self._closing = False
         self.bots: dict[int, Bot] = {}
         self.files = FileStore(self._random, files_limit)
+        self._folder = FilesFolder(files_folder)
         self.modes = Modes()
         self.on_timer: Callable[[], None] | None = None
         self.deliveries = Deliveries(
@@ -351,7 +365,19 @@ class Core:
                 bot.vanished = now
                 bot.stats.on_close(now)
 
+    @property
+    def keep(self) -> int:
+        """Of larger files only the size is kept: nobody may download them."""
+        return self.files.limit if self.modes.local else MAX_DOWNLOAD
+
+    @property
+    def most(self) -> int:
+        """Larger files are refused."""
+        return MAX_UPLOAD_LOCAL if self.modes.local else MAX_UPLOAD
+
     def download(self, token: str, path: str) -> StoredFile:
+        if self.modes.local:
+            raise Refusal(failure(404, "Not Found"))
         bot = self._authorize(token)
         file = self.files.by_path(bot.id, path)
         if file is None or file.data is None:
@@ -625,7 +651,7 @@ class Core:
         file = self.files.by_id(bot.id, file_id)
         if file is None:
             raise bad_request("invalid file_id")
-        if file.size > MAX_DOWNLOAD:
+        if file.size > MAX_DOWNLOAD and not self.modes.local:
             raise bad_request("file is too big")
         if file.data is None:
             raise bad_request("wrong file_id or the file is temporarily unavailable")
@@ -633,8 +659,15 @@ class Core:
             "file_id": file.file_id,
             "file_unique_id": file.unique_id,
             "file_size": file.size,
-            "file_path": file.path,
+            "file_path": self._path_on_disk(file) if self.modes.local else file.path,
         }
+
+    def _path_on_disk(self, file: StoredFile) -> str:
+        try:
+            return self._folder.put(file)
+        except OSError as error:
+            reason = f"can't write the file for the bot: {error.strerror}"
+            raise Refusal(failure(500, f"Internal Server Error: {reason}")) from None
 
     def _close(self, bot: Bot, session: Session, held: Held, now: int) -> None:
         wait = CLOSE_PAUSE // SECOND - (now - session.started) // SECOND

@@ -17,7 +17,7 @@ from .bot import Held
 from .clock import SECOND
 from .core import Core, Request
 from .envelope import LOST, Answer, Refusal, failure
-from .files import MAX_DOWNLOAD, MAX_UPLOAD
+from .local_files import attach_local_files, names_local_file
 from .logs import AccessLogger
 from .methods import too_large
 from .stats import Client
@@ -127,13 +127,26 @@ class BotApi:
         if not slash:
             return respond(failure(404, "Not Found"))
         try:
-            arguments, files = await _read_arguments(request)
+            arguments, files = await self._read(request)
         except ValueError as error:
             return respond(failure(400, f"Bad Request: {error}"))
         name = method or arguments.text("method")
         held = self._core.call(Request(token, name, arguments, files, _client(request)))
         answer = await self._answer(held)
         return _hang_up(request) if answer is LOST else respond(answer)
+
+    async def _read(self, request: web.Request) -> tuple[Arguments, dict[str, Upload]]:
+        query = request.rel_url.raw_query_string
+        arguments = Arguments(parse_qsl(query, keep_blank_values=True))
+        files: dict[str, Upload] = {}
+        keep, most = self._core.keep, self._core.most
+        if request.body_exists:
+            files = await read_body(
+                request.headers, request.content, arguments, keep=keep, most=most
+            )
+        if self._core.modes.local and names_local_file(arguments):
+            await asyncio.to_thread(attach_local_files, arguments, files, keep=keep, most=most)
+        return arguments, files
 
     async def _answer(self, held: Held) -> Answer:
         if held.answer is not None:
@@ -171,14 +184,3 @@ def _hang_up(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=444)
-
-
-async def _read_arguments(request: web.Request) -> tuple[Arguments, dict[str, Upload]]:
-    query = request.rel_url.raw_query_string
-    arguments = Arguments(parse_qsl(query, keep_blank_values=True))
-    if not request.body_exists:
-        return arguments, {}
-    files = await read_body(
-        request.headers, request.content, arguments, keep=MAX_DOWNLOAD, most=MAX_UPLOAD
-    )
-    return arguments, files

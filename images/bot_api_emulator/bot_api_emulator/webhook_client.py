@@ -18,7 +18,6 @@ from .arguments import Arguments, Upload
 from .bodies import MAX_PARAMETER_BYTES, TooLargeError, read_body
 from .core import Core
 from .deliveries import WebhookReply
-from .files import MAX_DOWNLOAD, MAX_UPLOAD
 from .outbox import Delivery, Outbox
 from .webhook import Webhook, full_url, ssl_context
 
@@ -126,8 +125,8 @@ class WebhookClient:
                         response.headers,
                         response.content,
                         arguments,
-                        keep=MAX_DOWNLOAD,
-                        most=MAX_UPLOAD,
+                        keep=self._core.keep,
+                        most=self._core.most,
                     )
                 await _drain(response.content)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, TooLargeError) as error:
