@@ -602,24 +602,31 @@ class Core:
         check_webhook(wanted, local=local)
         self.deliveries.replace(bot, wanted)
         self._allow(bot, arguments)
-        answer = success(True, "Webhook was set")
-        if self.modes.webhook_delay == 0:
-            held.resolve(answer)
-            self.deliveries.send_out(bot, now)
-            return
         session.pending_webhook = held
-        self._at(
-            now + self.modes.webhook_delay,
-            lambda at: self._webhook_verified(bot, session, held, answer, at),
-        )
+        if self.modes.webhook_delay:
+            due = now + self.modes.webhook_delay
+            self._at(due, lambda at: self._webhook_verified(bot, session, held, "", at))
+        elif local and not webhook_address(wanted):
+            self.deliveries.look_up(bot, lambda wrong: self._looked_up(bot, session, held, wrong))
+        else:
+            self._webhook_verified(bot, session, held, "", now)
+
+    def _looked_up(self, bot: Bot, session: Session, held: Held, wrong: str) -> None:
+        self.tick()
+        self._webhook_verified(bot, session, held, wrong, self.now())
 
     def _webhook_verified(
-        self, bot: Bot, session: Session, held: Held, answer: Answer, now: int
+        self, bot: Bot, session: Session, held: Held, wrong: str, now: int
     ) -> None:
-        if session.pending_webhook is held:
-            session.pending_webhook = None
-            self._resolve(held, answer)
-            self.deliveries.send_out(bot, now)
+        if session.pending_webhook is not held:
+            return
+        session.pending_webhook = None
+        if wrong:
+            self.deliveries.replace(bot, Webhook())
+            self._resolve(held, failure(400, f"Bad Request: bad webhook: {wrong}"))
+            return
+        self._resolve(held, success(True, "Webhook was set"))
+        self.deliveries.send_out(bot, now)
 
     def _may_go(self, bot: Bot, now: int) -> bool:
         """Whether updates may go out to a bot's webhook; what is too old goes away first."""

@@ -54,6 +54,7 @@ class Deliveries:
         self._at = at
         self.on_begin: Callable[[Delivery], None] | None = None
         self.on_closed: Callable[[Outbox], None] | None = None
+        self.on_look_up: Callable[[Outbox, Callable[[str], None]], None] | None = None
 
     def replace(self, bot: Bot, webhook: Webhook) -> None:
         """Set a bot's webhook, and end what is under way to the one before."""
@@ -63,6 +64,13 @@ class Deliveries:
                 self.on_closed(bot.outbox)
         bot.webhook = webhook
         bot.outbox = Outbox(bot.id, webhook) if webhook.url else None
+
+    def look_up(self, bot: Bot, done: Callable[[str], None]) -> None:
+        """Find the address of the webhook's host; `done` gets what went wrong, if anything."""
+        if bot.outbox is not None and self.on_look_up is not None:
+            self.on_look_up(bot.outbox, done)
+        else:
+            done("")
 
     def send_out(self, bot: Bot, now: int) -> None:
         outbox = bot.outbox

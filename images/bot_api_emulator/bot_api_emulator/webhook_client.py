@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import ssl
+from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,13 +57,32 @@ class WebhookClient:
         self._closing: set[asyncio.Task[None]] = set()
         core.deliveries.on_begin = self.send
         core.deliveries.on_closed = self.close
+        core.deliveries.on_look_up = self.look_up
 
     def send(self, delivery: Delivery) -> None:
-        task = asyncio.get_running_loop().create_task(self._deliver(delivery))
-        tasks = self._tasks.setdefault(delivery.outbox, set())
+        self._begin(delivery.outbox, self._deliver(delivery))
+
+    def look_up(self, outbox: Outbox, done: Callable[[str], None]) -> None:
+        self._begin(outbox, self._look_up(outbox, done))
+
+    def _begin(self, outbox: Outbox, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        tasks = self._tasks.setdefault(outbox, set())
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         task.add_done_callback(_tell)
+
+    async def _look_up(self, outbox: Outbox, done: Callable[[str], None]) -> None:
+        host = urlsplit(full_url(outbox.webhook.url)).hostname or ""
+        try:
+            await Resolver(outbox).resolve(host)
+        except UnicodeError:
+            wrong = unresolved(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+        except OSError as error:
+            wrong = unresolved(error)
+        else:
+            wrong = ""
+        done(wrong)
 
     def close(self, outbox: Outbox) -> None:
         """End what is under way for a webhook that is no more."""
@@ -73,6 +93,7 @@ class WebhookClient:
     async def stop(self) -> None:
         self._core.deliveries.on_begin = None
         self._core.deliveries.on_closed = None
+        self._core.deliveries.on_look_up = None
         for outbox in list(self._sessions.keys() | self._tasks.keys()):
             self.close(outbox)
         await asyncio.gather(*self._closing, return_exceptions=True)
@@ -166,12 +187,16 @@ def _retry_after(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
+def unresolved(error: OSError) -> str:
+    return f"Failed to resolve host: {error.strerror or 'unknown error'}"
+
+
 def why_not(error: Any) -> str:
     """An error as getWebhookInfo words it."""
     if isinstance(error, aiohttp.InvalidURL):
         return "Wrong URL"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"Failed to resolve host: {error.os_error.strerror or 'unknown error'}"
+        return unresolved(error.os_error)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "Connection timed out"
     if isinstance(error, TimeoutError):

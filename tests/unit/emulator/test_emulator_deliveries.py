@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -405,6 +406,43 @@ class TestLocal:
     async def test_ipv6(self, emulator: Emulator) -> None:
         await emulator.control("/mode", {"local": True})
         assert (await emulator.call("setWebhook", url="http://[::1]:8081/")).status == 200
+
+    @pytest.mark.parametrize("host", ["unknown.example.com", "x" * 64 + ".example.com"])
+    async def test_a_name_that_is_none(
+        self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, host: str
+    ) -> None:
+        """The one part of the machine that may not be asked here is its name server."""
+        asked = socket.getaddrinfo
+
+        def getaddrinfo(name: str, *more: Any, **options: Any) -> Any:
+            if name == "unknown.example.com":
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+            return asked(name, *more, **options)
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        await emulator.control("/mode", {"local": True})
+        reply = await emulator.call("setWebhook", url=f"http://{host}/hook")
+        assert (reply.status, reply.body["description"]) == (
+            400,
+            "Bad Request: bad webhook: Failed to resolve host: Name or service not known",
+        )
+        assert (await info(emulator))["url"] == ""
+        assert (await emulator.poll(5)).result == []
+
+    async def test_a_name_that_is_one(
+        self, emulator: Emulator, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = socket.getaddrinfo
+
+        def getaddrinfo(name: str, *more: Any, **options: Any) -> Any:
+            return asked("127.0.0.1" if name == "bot.example.com" else name, *more, **options)
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        await push(emulator, "x")
+        await set_webhook(emulator, receiver, url=f"http://bot.example.com:{receiver.port}/")
+        assert (await info(emulator))["ip_address"] == "127.0.0.1"
+        await receiver.got(1)
+        assert receiver.headers[0]["Host"] == f"bot.example.com:{receiver.port}"
 
 
 class TestAnswers:
