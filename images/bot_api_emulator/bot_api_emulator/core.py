@@ -320,7 +320,7 @@ class Core:
             if fault is None:
                 action(held, now)
             else:
-                self._struck(bot, fault, request.method, held, action, now)
+                self._struck(bot, fault, held, action, now)
 
         self._attempt(held, approach)
         return held
@@ -335,10 +335,8 @@ class Core:
         if held.answer is not None:
             self._unanswered.discard(held)
 
-    def _struck(
-        self, bot: Bot, fault: Fault, method: str, held: Held, action: Action, now: int
-    ) -> None:
-        log.info("bot %d: fault %d strikes %s", bot.id, fault.id, method)
+    def _struck(self, bot: Bot, fault: Fault, held: Held, action: Action, now: int) -> None:
+        log.info("bot %d: fault %d strikes %s", bot.id, fault.id, fault.method)
         if fault.error_code:
             raise Refusal(fault.refusal(now))
         if fault.delay:

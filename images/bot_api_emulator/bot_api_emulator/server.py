@@ -26,7 +26,6 @@ from .webhook_client import WebhookClient
 log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 2.0
-WEBHOOKS = web.AppKey("WEBHOOKS", WebhookClient)
 
 
 class Driver:
@@ -61,13 +60,14 @@ def make_app(core: Core) -> web.Application:
     app.router.add_route("*", "/{path:.*}", bot_api.handle)
     driver = Driver(core)
 
-    async def start(app: web.Application) -> None:
-        app[WEBHOOKS] = WebhookClient(core)
+    webhooks = WebhookClient(core)
+
+    async def start(_: web.Application) -> None:
         driver.arm()
 
-    async def stop(app: web.Application) -> None:
+    async def stop(_: web.Application) -> None:
         driver.stop()
-        await app[WEBHOOKS].stop()
+        await webhooks.stop()
 
     app.on_startup.append(start)
     app.on_cleanup.append(stop)
