@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 import ssl
 import subprocess
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -52,8 +54,8 @@ class TestDelivery:
     async def test_an_update_comes_as_the_bot_api_sends_it(
         self, emulator: Emulator, receiver: Receiver
     ) -> None:
-        url = f"{receiver.url}?a=b"
-        await set_webhook(emulator, receiver, url=url, secret_token="abc_DEF-1")
+        url, secret = f"{receiver.url}?a=b", secrets.token_urlsafe()
+        await set_webhook(emulator, receiver, url=url, secret_token=secret)
         update = await push(emulator, "grüße")
         await receiver.got(1)
         await settled(emulator)
@@ -61,7 +63,7 @@ class TestDelivery:
         assert receiver.texts == ["grüße"]
         assert receiver.paths == ["/hook?a=b"]
         headers = receiver.headers[0]
-        assert headers["X-Telegram-Bot-Api-Secret-Token"] == "abc_DEF-1"
+        assert headers["X-Telegram-Bot-Api-Secret-Token"] == secret
         assert headers["Content-Type"] == "application/json"
         assert headers["Host"] == f"127.0.0.1:{receiver.port}"
         assert "User-Agent" not in headers
@@ -131,11 +133,12 @@ class TestDelivery:
     async def test_a_name_and_a_login_in_the_address(
         self, emulator: Emulator, receiver: Receiver
     ) -> None:
-        url = f"http://me:too@localhost:{receiver.port}/hook"
+        login = f"me:{secrets.token_urlsafe()}"
+        url = f"http://{login}@localhost:{receiver.port}/hook"
         await set_webhook(emulator, receiver, url=url)
         await push(emulator, "x")
         await receiver.got(1)
-        assert receiver.headers[0]["Authorization"] == "Basic bWU6dG9v"
+        assert receiver.headers[0]["Authorization"] == f"Basic {b64encode(login.encode()).decode()}"
 
     async def test_the_address_that_the_bot_gives_is_called(
         self, emulator: Emulator, receiver: Receiver

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,7 +18,7 @@ from emulator_harness import BOT_ID, TOKEN, Emulator, until
 pytestmark = pytest.mark.asyncio
 
 VOICE = bytes(range(256)) * 40
-HEADER = "a-word_OF-the-bot"
+SECRET = secrets.token_urlsafe()
 
 
 @asynccontextmanager
@@ -40,7 +41,7 @@ async def aiogram_webhook(emulator: Emulator, background: bool) -> AsyncIterator
 
     app = web.Application()
     handler = SimpleRequestHandler(
-        dispatcher, bot, handle_in_background=background, secret_token=HEADER
+        dispatcher, bot, handle_in_background=background, secret_token=SECRET
     )
     handler.register(app, path="/hook")
     setup_application(app, dispatcher, bot=bot)
@@ -49,7 +50,7 @@ async def aiogram_webhook(emulator: Emulator, background: bool) -> AsyncIterator
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-        await bot.set_webhook(url, secret_token=HEADER)
+        await bot.set_webhook(url, secret_token=SECRET)
         yield
     finally:
         await runner.cleanup()
