@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .clock import SECOND
-from .envelope import Answer, JsonObject
+from .envelope import LOST, Answer, JsonObject
+from .faults import Faults
+from .outbox import Outbox
 from .queue import UpdateQueue
 from .stats import Client, Stats
 from .updates import DEFAULT_ALLOWED, chat_object, user_object
+from .webhook import Webhook
 
 MAX_SENT = 50_000
 MAX_MESSAGES = 10_000
@@ -23,14 +26,21 @@ class Held:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.connected = True
+        self.loses_reply = False
+        self.hangs = False
         self.answer: Answer | None = None
         self.on_answer: Callable[[Answer], None] | None = None
 
+    @property
+    def heard(self) -> bool:
+        """Whether an answer reaches the client."""
+        return self.connected and not self.loses_reply
+
     def resolve(self, answer: Answer) -> None:
         if self.answer is None:
-            self.answer = answer
+            self.answer = LOST if self.loses_reply else answer
             if self.on_answer is not None:
-                self.on_answer(answer)
+                self.on_answer(self.answer)
 
 
 @dataclass
@@ -40,15 +50,6 @@ class ParkedPoll:
     limit: int
     due: int
     wake_limit: int | None = None
-
-
-@dataclass(frozen=True)
-class Webhook:
-    url: str = ""
-    max_connections: int = 0
-    ip_address: str = ""
-    secret_token: str = ""
-    has_certificate: bool = False
 
 
 @dataclass
@@ -75,9 +76,11 @@ class Bot:
     session: Session | None = None
     authorized: int | None = None
     webhook: Webhook = field(default_factory=Webhook)
+    outbox: Outbox | None = None
     allowed: frozenset[str] = DEFAULT_ALLOWED
     vanished: int | None = None
     stats: Stats = field(default_factory=Stats)
+    faults: Faults = field(default_factory=Faults)
     sent: deque[JsonObject] = field(default_factory=lambda: deque(maxlen=MAX_SENT))
     commands: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
     chats: dict[int, JsonObject] = field(default_factory=dict)

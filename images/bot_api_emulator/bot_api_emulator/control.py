@@ -12,14 +12,15 @@ from aiohttp import BodyPartReader, web
 from . import __version__
 from .bot import Bot
 from .clock import SECOND
-from .core import Core
+from .core import KNOWN_METHODS, Core, Modes
 from .envelope import JsonObject
-from .files import MAX_DOWNLOAD
+from .faults import FaultError, parse_fault
 from .forms import UNKNOWN_TYPE, read_upload
 from .queue import QueueError, Update
 from .updates import LIFETIMES
 
 MAX_FIELD_BYTES = 1 << 16
+MAX_ID_DIGITS = 20
 MAX_ADVANCE_SECONDS = 10 * 365 * 86_400
 DEFAULT_MIME_TYPES = {"voice": "audio/ogg", "audio": "audio/mpeg"}
 
@@ -40,6 +41,10 @@ def add_routes(app: web.Application, core: Core) -> None:
         ("GET", "/control/bots/{id}/sent", control.sent),
         ("GET", "/control/bots/{id}/stats", control.stats),
         ("POST", "/control/bots/{id}/reset", control.reset),
+        ("GET", "/control/bots/{id}/faults", control.faults),
+        ("POST", "/control/bots/{id}/faults", control.add_fault),
+        ("DELETE", "/control/bots/{id}/faults", control.end_faults),
+        ("DELETE", "/control/bots/{id}/faults/{fault}", control.end_fault),
         ("GET", "/control/mode", control.get_mode),
         ("POST", "/control/mode", control.set_mode),
         ("GET", "/control/clock", control.get_clock),
@@ -120,7 +125,7 @@ class Control:
             if not isinstance(part, BodyPartReader) or not part.name:
                 raise ControlError(400, "a part of the form has no name")
             if part.name in DEFAULT_MIME_TYPES:
-                upload = await read_upload(part, keep=MAX_DOWNLOAD)
+                upload = await read_upload(part, keep=self._core.keep)
                 if upload.mime_type == UNKNOWN_TYPE:
                     upload = type(upload)(
                         upload.name, DEFAULT_MIME_TYPES[part.name], upload.size, upload.data
@@ -162,19 +167,49 @@ class Control:
         self._core.reset(bot)
         return _identity(bot)
 
+    async def faults(self, request: web.Request) -> list[JsonObject]:
+        self._core.tick()
+        return self._bot(request).faults.as_json(self._core.now())
+
+    async def add_fault(self, request: web.Request) -> JsonObject:
+        bot = self._bot(request)
+        body = await _json_object(request)
+        try:
+            fault = bot.faults.add(parse_fault(body, KNOWN_METHODS), self._core.now())
+        except FaultError as error:
+            raise ControlError(400, str(error)) from None
+        return {"id": fault.id}
+
+    async def end_faults(self, request: web.Request) -> list[JsonObject]:
+        now = self._core.now()
+        return [fault.as_json(now) for fault in self._bot(request).faults.clear()]
+
+    async def end_fault(self, request: web.Request) -> JsonObject:
+        bot = self._bot(request)
+        fault = bot.faults.end(_id(request, "fault"))
+        if fault is None:
+            raise ControlError(
+                404, "no such fault; GET /control/bots/<id>/faults lists those there are"
+            )
+        return fault.as_json(self._core.now())
+
     async def get_mode(self, _: web.Request) -> JsonObject:
-        return {name: value / SECOND for name, value in asdict(self._core.modes).items()}
+        return {
+            name: value if isinstance(value, bool) else value / SECOND
+            for name, value in asdict(self._core.modes).items()
+        }
 
     async def set_mode(self, request: web.Request) -> JsonObject:
         body = await _json_object(request)
         modes = asdict(self._core.modes)
         unknown = body.keys() - modes.keys()
         if unknown or not body:
-            raise ControlError(400, f"give one or more of {', '.join(modes)} (seconds, 0 is off)")
+            raise ControlError(
+                400, f"give one or more of {', '.join(modes)} (local: true or false, else seconds)"
+            )
         for name, value in body.items():
-            modes[name] = _seconds(name, value)
-        for name, microseconds in modes.items():
-            setattr(self._core.modes, name, microseconds)
+            modes[name] = _switch(name, value) if name == "local" else _seconds(name, value)
+        self._core.set_modes(Modes(**modes))
         return await self.get_mode(request)
 
     async def get_clock(self, _: web.Request) -> JsonObject:
@@ -188,13 +223,18 @@ class Control:
         return await self.get_clock(request)
 
     def _bot(self, request: web.Request) -> Bot:
-        text = request.match_info["id"]
-        bot = self._core.bots.get(int(text)) if text.isascii() and text.isdigit() else None
+        bot = self._core.bots.get(_id(request, "id"))
         if bot is None:
             raise ControlError(
                 404, "no such bot; register it first by POST /control/bots, then use its id"
             )
         return bot
+
+
+def _id(request: web.Request, name: str) -> int:
+    """The number in the path, 0 where there is none: no id is 0."""
+    text = request.match_info[name]
+    return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_ID_DIGITS else 0
 
 
 def _identity(bot: Bot) -> JsonObject:
@@ -215,6 +255,12 @@ def _integer(fields: dict[str, str], name: str) -> int | None:
         return int(text)
     except ValueError:
         raise ControlError(400, f"{name} must be an integer") from None
+
+
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ControlError(400, f"{name} must be true or false")
+    return value
 
 
 def _seconds(name: str, value: Any) -> int:

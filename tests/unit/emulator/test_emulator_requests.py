@@ -289,7 +289,7 @@ class TestFiles:
         assert reply.status == 404
 
     async def test_memory_is_bounded_and_the_oldest_goes_first(self, emulator: Emulator) -> None:
-        emulator.core.files._limit = 1000
+        emulator.core.files.limit = 1000
         old = await pushed_voice(emulator, bytes(600))
         new = await pushed_voice(emulator, bytes(600))
         assert_bad(
