@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .clock import SECOND
+from .conversation import Conversation
 from .envelope import LOST, Answer, JsonObject
 from .faults import Faults
 from .outbox import Outbox
@@ -86,12 +87,22 @@ class Bot:
     chats: dict[int, JsonObject] = field(default_factory=dict)
     messages: dict[tuple[int, int], JsonObject] = field(default_factory=dict)
     last_message_id: int = 0
+    conversation: Conversation = field(default_factory=Conversation)
+    last_sent: int = 0
+    on_sent: set[Callable[[], None]] = field(default_factory=set)
+
+    def record(self, entry: JsonObject) -> None:
+        """Note what the bot sent; numbers go on after a reset, so that they can be waited for."""
+        self.last_sent += 1
+        self.sent.append({"number": self.last_sent, **entry})
+        for listener in list(self.on_sent):
+            listener()
 
     def user(self) -> JsonObject:
         return {
             "id": self.id,
             "is_bot": True,
-            "first_name": self.first_name,
+            "first_name": self.conversation.profile.get(("name", ""), self.first_name),
             "username": self.username,
         }
 
@@ -116,6 +127,13 @@ class Bot:
         message_id = int(message["message_id"])
         self.last_message_id = max(self.last_message_id, message_id)
         self.chats[chat["id"]] = chat
+        sender = message.get("from")
+        if (
+            isinstance(sender, dict)
+            and isinstance(sender.get("id"), int)
+            and sender["id"] != self.id
+        ):
+            self.conversation.saw(chat, sender)
         self.messages[(chat["id"], message_id)] = message
         if len(self.messages) > MAX_MESSAGES:
             del self.messages[next(iter(self.messages))]

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
-from . import __version__
+from . import __version__, talk
 from .bot import Bot
 from .clock import SECOND
 from .core import KNOWN_METHODS, Core, Modes
@@ -19,10 +19,17 @@ from .forms import UNKNOWN_TYPE, read_upload
 from .queue import QueueError, Update
 from .updates import LIFETIMES
 
+SWITCHES = ("local", "strict")
 MAX_FIELD_BYTES = 1 << 16
 MAX_ID_DIGITS = 20
 MAX_ADVANCE_SECONDS = 10 * 365 * 86_400
-DEFAULT_MIME_TYPES = {"voice": "audio/ogg", "audio": "audio/mpeg"}
+DEFAULT_MIME_TYPES = {
+    "voice": "audio/ogg",
+    "audio": "audio/mpeg",
+    "photo": "image/jpeg",
+    "video": "video/mp4",
+    "document": "application/octet-stream",
+}
 
 
 class ControlError(Exception):
@@ -39,6 +46,10 @@ def add_routes(app: web.Application, core: Core) -> None:
         ("POST", "/control/bots", control.register),
         ("POST", "/control/bots/{id}/updates", control.push),
         ("GET", "/control/bots/{id}/sent", control.sent),
+        ("GET", "/control/bots/{id}/wait", control.wait),
+        ("POST", "/control/bots/{id}/press", control.press),
+        ("POST", "/control/bots/{id}/choose", control.choose),
+        ("POST", "/control/bots/{id}/chats", control.describe_chat),
         ("GET", "/control/bots/{id}/stats", control.stats),
         ("POST", "/control/bots/{id}/reset", control.reset),
         ("GET", "/control/bots/{id}/faults", control.faults),
@@ -62,6 +73,10 @@ def _guarded(handler: Any) -> Any:
             return web.json_response(await handler(request))
         except ControlError as error:
             return web.json_response({"error": str(error)}, status=error.status)
+        except TimeoutError as error:
+            return web.json_response({"error": str(error)}, status=408)
+        except (ValueError, QueueError) as error:
+            return web.json_response({"error": str(error)}, status=400)
 
     return guarded
 
@@ -99,12 +114,9 @@ class Control:
 
     async def push(self, request: web.Request) -> JsonObject:
         bot = self._bot(request)
-        try:
-            if request.content_type == "multipart/form-data":
-                return await self._push_media(bot, request)
-            return self._push_json(bot, await _json_object(request))
-        except (ValueError, QueueError) as error:
-            raise ControlError(400, str(error)) from None
+        if request.content_type == "multipart/form-data":
+            return await self._push_media(bot, request)
+        return self._push_json(bot, await _json_object(request))
 
     def _push_json(self, bot: Bot, body: JsonObject) -> JsonObject:
         if "update_id" in body:
@@ -137,7 +149,9 @@ class Control:
                 raise ControlError(413, f"{part.name} is longer than {MAX_FIELD_BYTES} bytes")
             fields[part.name] = bytes(value).decode("utf-8", "replace")
         if len(uploads) != 1:
-            raise ControlError(400, "the form must have one file, named voice or audio")
+            raise ControlError(
+                400, "the form must have one file, named " + " or ".join(DEFAULT_MIME_TYPES)
+            )
         unknown = fields.keys() - {"chat_id", "from_id", "duration", "caption"}
         if unknown:
             raise ControlError(400, f"unknown field {', '.join(sorted(unknown))}")
@@ -157,7 +171,23 @@ class Control:
         return _pushed("message", update)
 
     async def sent(self, request: web.Request) -> list[JsonObject]:
-        return list(self._bot(request).sent)
+        return talk.sent(self._bot(request), request.query)
+
+    async def wait(self, request: web.Request) -> list[JsonObject]:
+        return await talk.wait(self._bot(request), request.query)
+
+    async def press(self, request: web.Request) -> JsonObject:
+        bot = self._bot(request)
+        kind, update, more = talk.press(self._core, bot, await _json_object(request))
+        return _pushed(kind, update) | more
+
+    async def choose(self, request: web.Request) -> JsonObject:
+        bot = self._bot(request)
+        kind, update, more = talk.choose(self._core, bot, await _json_object(request))
+        return _pushed(kind, update) | more
+
+    async def describe_chat(self, request: web.Request) -> JsonObject:
+        return talk.describe_chat(self._bot(request), await _json_object(request))
 
     async def stats(self, request: web.Request) -> JsonObject:
         return self._core.status(self._bot(request))
@@ -205,10 +235,12 @@ class Control:
         unknown = body.keys() - modes.keys()
         if unknown or not body:
             raise ControlError(
-                400, f"give one or more of {', '.join(modes)} (local: true or false, else seconds)"
+                400,
+                f"give one or more of {', '.join(modes)} "
+                f"({' and '.join(SWITCHES)}: true or false, else seconds)",
             )
         for name, value in body.items():
-            modes[name] = _switch(name, value) if name == "local" else _seconds(name, value)
+            modes[name] = _switch(name, value) if name in SWITCHES else _seconds(name, value)
         self._core.set_modes(Modes(**modes))
         return await self.get_mode(request)
 

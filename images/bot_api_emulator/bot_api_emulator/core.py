@@ -7,7 +7,6 @@ time has come; whoever drives the machine calls `tick` at `next_due`.
 from __future__ import annotations
 
 import heapq
-import json
 import logging
 import re
 from collections.abc import Callable
@@ -18,7 +17,9 @@ from random import Random, SystemRandom
 
 from .arguments import Arguments, Upload
 from .bot import Bot, Held, ParkedPoll, Session
+from .calls import Call
 from .clock import MILLISECOND, SECOND, Clock
+from .conversation import QUERY_KINDS, Conversation
 from .deliveries import BY_ANSWER, Deliveries, WebhookReply
 from .envelope import (
     LOST,
@@ -40,7 +41,7 @@ from .files import (
     StoredFile,
 )
 from .local_files import FilesFolder
-from .methods import METHODS, SENDING, media_object
+from .methods import METHODS, media_object, perform
 from .outbox import Delivery
 from .queue import Update, UpdateQueue
 from .stats import Client, Stats
@@ -84,7 +85,6 @@ MAX_TOKEN_LENGTH = 80
 MAX_BOT_ID = 1 << 54
 _TOKEN = re.compile(r"([1-9][0-9]*):[A-Za-z0-9_-]+", re.ASCII)
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
-_ID_PARAMETERS = frozenset(("chat_id", "message_id", "message_thread_id", "reply_to_message_id"))
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ class Modes:
     ghost: int = 0
     webhook_delay: int = 0
     local: bool = False
+    strict: bool = False
 
 
 Action = Callable[[Held, int], None]
@@ -219,6 +220,7 @@ class Core:
         bot.commands.clear()
         bot.chats.clear()
         bot.messages.clear()
+        bot.conversation = Conversation()
         self.files.forget(bot.id)
         parked = None
         if bot.session is not None:
@@ -266,6 +268,8 @@ class Core:
                 channel="channel" in kind,
             )
             bot.remember(body)
+        elif kind in QUERY_KINDS:
+            body = bot.conversation.ask(kind, body, now)
         if kind not in bot.allowed:
             return None
         self._expire(bot, now)
@@ -433,18 +437,8 @@ class Core:
         return bot
 
     def _call_method(self, bot: Bot, method: str, request: Request, held: Held, now: int) -> None:
-        name, handler = METHODS[method]
-        outcome = handler(bot, self.files, request.arguments, request.files, now)
-        if method in SENDING:
-            entry: JsonObject = {
-                "method": name,
-                "parameters": _recorded(request.arguments) | outcome.files,
-                "time": now / SECOND,
-            }
-            if isinstance(outcome.result, dict) and "message_id" in outcome.result:
-                entry["message_id"] = outcome.result["message_id"]
-            bot.sent.append(entry)
-        held.resolve(success(outcome.result))
+        call = Call(bot, self.files, request.arguments, request.files, now)
+        held.resolve(perform(method, call, strict=self.modes.strict))
 
     # getUpdates
 
@@ -703,21 +697,6 @@ class Core:
         if session.parked is not None:
             self._wake(bot, session, session.parked, now)
         bot.session = None
-
-
-def _recorded(arguments: Arguments) -> JsonObject:
-    """Parameters as a reader wants them: ids as numbers, nested objects as objects."""
-    recorded: JsonObject = {}
-    for name, text in arguments.as_dict().items():
-        recorded[name] = text
-        if name in _ID_PARAMETERS and _INTEGER.fullmatch(text):
-            recorded[name] = int(text)
-        elif text[:1] in ("{", "[") and name not in ("text", "caption"):
-            try:
-                recorded[name] = json.loads(text)
-            except ValueError:
-                continue
-    return recorded
 
 
 def _webhook_info(bot: Bot) -> JsonObject:

@@ -1,13 +1,13 @@
 """Formatted text: HTML, MarkdownV2 and Markdown as the server reads them, with its error texts.
 
-Offsets in errors count bytes of UTF-8, offsets of entities count UTF-16 code units, as everywhere in
-the Bot API. So the parsers work on bytes.
+Offsets in errors count bytes of UTF-8, offsets of entities UTF-16 code units. So parsers work on bytes.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import string
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
@@ -68,7 +68,7 @@ ORDER = (
 _NAMED = {b"lt": "<", b"gt": ">", b"amp": "&", b"quot": '"'}
 _REFERENCE = re.compile(rb"&(?:#x([0-9a-fA-F]*)|#([0-9]*)|([a-zA-Z]*))(;?)")
 _SPACE = b" \t\r\n\0\x0b"
-_NAME_TOKEN = re.compile(rb"[A-Za-z0-9.-]*")
+_NAME_TOKEN = (string.ascii_letters + string.digits + ".-").encode()
 _RESERVED = b"_*[]()~`>#+-=|{}.!\n"
 _MARKS = {"*": "bold", "~": "strikethrough", "`": "code", "[": "text_link"}
 _MENTION_LINK = re.compile(r"tg:(?://)?user/?\?(?:[^#]*&)?id=([0-9]{1,19})", re.IGNORECASE)
@@ -148,16 +148,18 @@ def _checked(entity: object, text: str, what: str) -> JsonObject:
         raise bad_request(f"can't parse {what}: expected an Object")
     for name in ("type", "offset", "length"):
         if name not in entity:
-            raise bad_request(f'can\'t parse {what}: can\'t find field "{name}"')
+            raise bad_request(f"can't parse {what}: Can't find field \"{name}\"")
     offset, length = entity["offset"], entity["length"]
     if not isinstance(offset, int) or not isinstance(length, int):
-        raise bad_request(f'can\'t parse {what}: field "offset" must be of type Number')
+        raise bad_request(f'can\'t parse {what}: Field "offset" must be of type Number')
     if not 0 <= offset <= 1_000_000:
         raise bad_request(f"receive an entity with incorrect offset {offset}")
     if not 0 <= length <= 1_000_000:
         raise bad_request(f"receive an entity with incorrect length {length}")
     if offset + length > utf16_length(text):
-        raise bad_request(f"entity beginning at UTF-16 offset {offset} ends after the end of the text")
+        raise bad_request(
+            f"entity beginning at UTF-16 offset {offset} ends after the end of the text"
+        )
     return dict(entity)
 
 
@@ -276,7 +278,8 @@ def _date(unix: int, form: str) -> JsonObject:
 def _reference(text: bytes, position: int) -> tuple[int, int]:
     """The character of a reference such as `&lt;`, and where it ends; 0 where it is none."""
     match = _REFERENCE.match(text, position)
-    assert match is not None
+    if match is None:
+        return 0, position
     hexadecimal, decimal, name, semicolon = match.groups()
     if name is not None:
         return (ord(_NAMED[name]), match.end()) if name in _NAMED else (0, position)
@@ -317,7 +320,7 @@ class _Html:
                 position = self._start(position)
         if self._open:
             raise EntityError(
-                f"Can't find end tag corresponding to start tag \"{self._open[-1].kind}\""
+                f'Can\'t find end tag corresponding to start tag "{self._open[-1].kind}"'
             )
         if self._surrogates:
             try:
@@ -392,12 +395,12 @@ class _Html:
     def _value(self, at: int) -> tuple[str, int]:
         text = self._text
         if text[at] not in b"\"'":
-            match = _NAME_TOKEN.match(text, at)
-            assert match is not None
-            end = match.end()
+            end = at
+            while text[end] in _NAME_TOKEN:
+                end += 1
             if text[end] not in _SPACE + b">":
                 raise EntityError(f"Unexpected end of name token at byte offset {at}")
-            return match.group().decode().lower(), end
+            return text[at:end].decode().lower(), end
         quote, at = text[at], at + 1
         value = _Output()
         while text[at] != quote and text[at]:

@@ -14,8 +14,26 @@ MAX_UPLOAD = 50 << 20
 MAX_UPLOAD_LOCAL = 2000 << 20
 DEFAULT_LIMIT = 128 << 20
 
-_FOLDERS = {"voice": ("voice", ".oga"), "audio": ("music", ".mp3"), "document": ("documents", "")}
-_PREFIXES = {"voice": "AwACAgI", "audio": "CQACAgI", "document": "BQACAgI"}
+_FOLDERS = {
+    "voice": ("voice", ".oga"),
+    "audio": ("music", ".mp3"),
+    "document": ("documents", ""),
+    "photo": ("photos", ".jpg"),
+    "video": ("videos", ".mp4"),
+    "animation": ("animations", ".mp4"),
+    "video_note": ("video_notes", ".mp4"),
+    "sticker": ("stickers", ".webp"),
+}
+_PREFIXES = {
+    "voice": "AwACAgI",
+    "audio": "CQACAgI",
+    "document": "BQACAgI",
+    "photo": "AgACAgI",
+    "video": "BAACAgI",
+    "animation": "CgACAgI",
+    "video_note": "DQACAgI",
+    "sticker": "CAACAgI",
+}
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 

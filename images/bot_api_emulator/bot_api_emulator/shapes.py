@@ -27,6 +27,12 @@ _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _BOOLEANS = frozenset(("true", "false", "yes", "no", "1", "0"))
 _PLAIN = ("Integer", "String", "Boolean", "Float", "InputFile")
 MAX_DEPTH = 8
+_TEXTS = {
+    "url": "https://t.me/emulated",
+    "invite_link": "https://t.me/+emulated",
+    "emoji": "\N{GAME DIE}",
+    "type": "regular",
+}
 
 
 def returns(method: str) -> str:
@@ -45,7 +51,7 @@ def unknown_parameters(method: str, arguments: Arguments) -> list[str]:
 
 
 def check(method: str, arguments: Arguments, uploads: dict[str, Upload]) -> JsonObject:
-    """The parameters as values of their types; a Refusal where one is missing or of no such type."""
+    """The parameters as values of their types, a Refusal where one is missing or of another type."""
     given = arguments.as_dict()
     values: JsonObject = {}
     for name in _METHODS[method].get("required", {}):
@@ -162,7 +168,7 @@ def _is_plain(kind: str, value: Any) -> bool:
         return isinstance(value, str) or number
     if kind == "Integer":
         text = isinstance(value, str) and _INTEGER.fullmatch(value) is not None
-        return isinstance(value, int) and not isinstance(value, bool) or text
+        return (isinstance(value, int) and not isinstance(value, bool)) or text
     if kind == "Float":
         return number
     if kind == "Boolean":
@@ -171,7 +177,7 @@ def _is_plain(kind: str, value: Any) -> bool:
 
 
 def plausible(kind: str, known: JsonObject, depth: int = 0) -> Any:
-    """A value of this type: fields that the caller named in its parameters, else the simplest ones."""
+    """A value of this type, with what the caller named in its parameters, else the simplest."""
     member = _members(kind)[0]
     if member.startswith("Array of "):
         return []
@@ -183,10 +189,17 @@ def plausible(kind: str, known: JsonObject, depth: int = 0) -> Any:
             required = name in _TYPES[member].get("required", {})
             if name in known and _fits(field_kind, known[name]):
                 result[name] = known[name]
+            elif name in known and _is_list_of_objects(known[name]) and depth < MAX_DEPTH:
+                item_kind = _members(field_kind)[0].removeprefix("Array of ")
+                result[name] = [plausible(item_kind, item, depth + 1) for item in known[name]]
             elif required and depth < MAX_DEPTH:
                 result[name] = _plausible_field(name, field_kind, known, depth)
         return result
     return _plausible_field("", member, known, depth)
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _fits(kind: str, value: Any) -> bool:
@@ -211,6 +224,5 @@ def _plausible_field(name: str, kind: str, known: JsonObject, depth: int) -> Any
     if member in ("Integer", "Float"):
         return known.get("date", 1) if "date" in name else 1
     if member in ("String", "InputFile"):
-        link = name in ("url", "invite_link")
-        return "https://t.me/emulated" if link else "emulated"
+        return _TEXTS.get(name, "emulated")
     return plausible(kind, known, depth + 1)

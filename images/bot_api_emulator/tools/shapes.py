@@ -1,10 +1,9 @@
-"""Writes bot_api_emulator/data/bot_api.json: which methods and types the Bot API has, and of what shape.
+"""Writes bot_api_emulator/data/bot_api.json: the methods and types of the Bot API.
 
-aiogram's classes are generated from Telegram's documentation; what is taken here are its facts, names
-and types. Run it after an upgrade of aiogram:
+aiogram's classes are generated from Telegram's documentation; taken here are its facts, names and
+types. Run it after an upgrade of aiogram (--check: only compare):
 
-    python images/bot_api_emulator/tools/shapes.py           # writes the file
-    python images/bot_api_emulator/tools/shapes.py --check   # fails where it is not as it would be written
+    python images/bot_api_emulator/tools/shapes.py
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import sys
 import types
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAliasType
 
 import aiogram
 import aiogram.methods
@@ -26,7 +25,6 @@ from aiogram.client.default import Default
 from aiogram.methods.base import TelegramMethod
 from aiogram.types.base import TelegramObject
 from pydantic import BaseModel
-from typing_extensions import TypeAliasType
 
 TARGET = Path(__file__).resolve().parents[1] / "bot_api_emulator/data/bot_api.json"
 PLAIN = {
@@ -153,7 +151,9 @@ def main() -> int:
         return 0
     if TARGET.read_text(encoding="utf-8") == text:
         return 0
-    print(f"{TARGET} is not what aiogram {aiogram.__version__} gives: run {__file__}", file=sys.stderr)
+    print(
+        f"{TARGET} is not what aiogram {aiogram.__version__} gives: run {__file__}", file=sys.stderr
+    )
     return 1
 
 

@@ -253,13 +253,13 @@ async def test_reset_lets_a_logged_out_bot_in(emulator: Emulator) -> None:
 
 
 async def test_modes(emulator: Emulator) -> None:
-    modes: dict[str, Any] = {"ghost": 0, "webhook_delay": 0, "local": False}
+    modes: dict[str, Any] = {"ghost": 0, "webhook_delay": 0, "local": False, "strict": False}
     assert await emulator.control("/mode") == modes
     modes["ghost"] = 1.5
     assert await emulator.control("/mode", {"ghost": 1.5}) == modes
     modes["local"] = True
     assert await emulator.control("/mode", {"local": True}) == modes
-    for body in ({}, {"ghost": -1}, {"ghost": "5"}, {"ghost": True}, {"other": 5}, {"local": 1}):
+    for body in ({}, {"ghost": -1}, {"ghost": "5"}, {"ghost": True}, {"other": 5}, {"local": 1}, {"strict": 1}):
         assert (await emulator.request("POST", "/control/mode", json=body)).status == 400
     assert await emulator.control("/mode") == modes
 

@@ -218,7 +218,9 @@ class TestSending:
         edited = (await emulator.call("editMessageText", **where, text="b")).result
         assert (edited["text"], "edit_date" in edited) == ("b", True)
         assert_bad(
-            await emulator.call("editMessageText", **where, text="b"), "message is not modified"
+            await emulator.call("editMessageText", **where, text="b"),
+            "message is not modified: specified new message content and reply markup are exactly "
+            "the same as a current content and reply markup of the message",
         )
         assert (await emulator.call("deleteMessage", **where)).result is True
 
