@@ -1,6 +1,6 @@
 """Formatted text: HTML, MarkdownV2 and Markdown as the server reads them, with its error texts.
 
-Offsets in errors count bytes of UTF-8, offsets of entities UTF-16 code units. So parsers work on bytes.
+Offsets in errors count bytes of UTF-8, those of entities UTF-16 code units: parsers work on bytes.
 """
 
 from __future__ import annotations
@@ -49,28 +49,30 @@ ERROR_NAMES = {
     "custom_emoji": "CustomEmoji",
     "blockquote": "BlockQuote",
 }
-# Of entities with the same place, the outer one comes first.
-ORDER = (
-    "blockquote",
-    "expandable_blockquote",
-    "text_link",
-    "text_mention",
-    "bold",
-    "italic",
-    "underline",
-    "strikethrough",
-    "spoiler",
-    "custom_emoji",
-    "date_time",
-    "pre",
-    "code",
-)
+# Of entities with the same place, the one with the lower number comes first.
+ORDER = {
+    "blockquote": 0,
+    "expandable_blockquote": 0,
+    "pre": 10,
+    "code": 20,
+    "text_link": 49,
+    "text_mention": 49,
+    "bold": 90,
+    "italic": 91,
+    "underline": 92,
+    "strikethrough": 93,
+    "spoiler": 94,
+    "custom_emoji": 99,
+}
+OTHER_ORDER = 50
 _NAMED = {b"lt": "<", b"gt": ">", b"amp": "&", b"quot": '"'}
 _REFERENCE = re.compile(rb"&(?:#x([0-9a-fA-F]*)|#([0-9]*)|([a-zA-Z]*))(;?)")
 _SPACE = b" \t\r\n\0\x0b"
 _NAME_TOKEN = (string.ascii_letters + string.digits + ".-").encode()
 _RESERVED = b"_*[]()~`>#+-=|{}.!\n"
 _MARKS = {"*": "bold", "~": "strikethrough", "`": "code", "[": "text_link"}
+_POSITIVE = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_DATE_FORMAT = re.compile(r"r|w?d?t?", re.IGNORECASE)
 _MENTION_LINK = re.compile(r"tg:(?://)?user/?\?(?:[^#]*&)?id=([0-9]{1,19})", re.IGNORECASE)
 _AUTOMATIC = re.compile(
     r"(?P<url>(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?()\[\]'])"
@@ -195,8 +197,7 @@ def _merged(entities: list[JsonObject], found: list[JsonObject]) -> list[JsonObj
 
 def _sorted(entities: list[JsonObject]) -> list[JsonObject]:
     def key(entity: JsonObject) -> tuple[int, int, int]:
-        kind = entity["type"]
-        order = ORDER.index(kind) if kind in ORDER else len(ORDER)
+        order = ORDER.get(entity["type"], OTHER_ORDER)
         return entity["offset"], -entity["length"], order
 
     return sorted(entities, key=key)
@@ -250,7 +251,6 @@ def _linked(opened: _Open, length: int, url: str) -> JsonObject | None:
 
 def checked_link(url: str) -> str:
     """The address as the server keeps it; empty where it is none."""
-    url = url.strip()
     if url.lower().startswith(("tg:", "ton:", "tonsite:")):
         return url
     if not re.match(r"https?://", url, re.IGNORECASE):
@@ -268,6 +268,8 @@ def checked_link(url: str) -> str:
 
 
 def _date(unix: int, form: str) -> JsonObject:
+    if not _DATE_FORMAT.fullmatch(form):
+        raise EntityError("Invalid date format used")
     found: JsonObject = {"unix_time": unix}
     return found | {"date_time_format": form} if form else found
 
@@ -645,9 +647,10 @@ class _MarkdownV2:
     def _custom(self, opened: _Open, length: int, url: str) -> JsonObject:
         parts = urlsplit(url)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        if parts.scheme == "tg" and parts.netloc == "emoji" and query.get("id", "").isdigit():
+        host = parts.netloc.lower() if parts.scheme == "tg" and parts.path in ("", "/") else ""
+        if host == "emoji" and _POSITIVE.fullmatch(query.get("id", "")):
             return _entity(opened, length, custom_emoji_id=query["id"])
-        if parts.scheme == "tg" and parts.netloc == "time" and query.get("unix", "").isdigit():
+        if host == "time" and _POSITIVE.fullmatch(query.get("unix", "")):
             date = _date(int(query["unix"]), query.get("format", ""))
             return _entity(opened, length, "date_time", **date)
         raise EntityError("Invalid tg://emoji or tg://time URL specified")

@@ -51,7 +51,7 @@ def unknown_parameters(method: str, arguments: Arguments) -> list[str]:
 
 
 def check(method: str, arguments: Arguments, uploads: dict[str, Upload]) -> JsonObject:
-    """The parameters as values of their types, a Refusal where one is missing or of another type."""
+    """The parameters as values of their types; one that is missing or of another is refused."""
     given = arguments.as_dict()
     values: JsonObject = {}
     for name in _METHODS[method].get("required", {}):
