@@ -72,7 +72,7 @@ _NAME_TOKEN = (string.ascii_letters + string.digits + ".-").encode()
 _RESERVED = b"_*[]()~`>#+-=|{}.!\n"
 _MARKS = {"*": "bold", "~": "strikethrough", "`": "code", "[": "text_link"}
 _POSITIVE = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
-_DATE_FORMAT = re.compile(r"r|w?d?t?", re.IGNORECASE)
+_DATE_FORMAT = re.compile(r"r|[wdt]*", re.IGNORECASE)
 _MENTION_LINK = re.compile(r"tg:(?://)?user/?\?(?:[^#]*&)?id=([0-9]{1,19})", re.IGNORECASE)
 _AUTOMATIC = re.compile(
     r"(?P<url>(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?()\[\]'])"

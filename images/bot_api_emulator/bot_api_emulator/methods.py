@@ -12,7 +12,7 @@ from .calls import Call, Handler, Outcome, find_chat, post, too_large
 from .clock import SECOND
 from .envelope import Answer, JsonObject, Refusal, failure, success
 from .media import media_object
-from .shapes import METHOD_NAMES, check, plausible, returns, unknown_parameters
+from .shapes import METHOD_NAMES, check, message_field, plausible, returns, unknown_parameters
 
 __all__ = ["METHODS", "media_object", "perform", "too_large"]
 
@@ -104,20 +104,10 @@ def _message(name: str, call: Call, values: JsonObject, known: JsonObject) -> Js
     message = call.bot.messages.get(place)
     if message is not None:
         return message
-    content: JsonObject = {}
-    words = re.findall("[A-Z][a-z]*", name)
-    field = "_".join(words).lower()
-    kind = "".join(words)
-    described = plausible(kind, known) if kind in KINDS else None
-    if described is not None:
-        content[field] = described
+    field = "_".join(re.findall("[A-Z][a-z]*", name)).lower()
+    kind = message_field(field)
+    content = {field: plausible(kind, known)} if kind else {}
     return post(call, content, markup="reply_markup" in values)
-
-
-# What messages of methods that are not really emulated are about.
-KINDS = frozenset(
-    ("Location", "Venue", "Contact", "Dice", "Poll", "Game", "Invoice", "Checklist", "PaidMedia")
-)
 
 
 def _entry(name: str, call: Call, outcome: Outcome) -> JsonObject:

@@ -1,7 +1,7 @@
 """The published shape of every method and type of the Bot API, from `data/bot_api.json`.
 
-A type is written as Telegram's documentation writes it: `Integer or String`, `Array of Message`,
-`"photo"` for a fixed value, or the name of a type.
+A type is written much as Telegram's documentation writes it: `Integer or String`,
+`Array of Message`, `Array of (A or B)`, `"photo"` for a fixed value, or the name of a type.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ METHOD_NAMES = {name.lower(): name for name in _METHODS}
 
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _BOOLEANS = frozenset(("true", "false", "yes", "no", "1", "0"))
+# Not the one between the parentheses of an array.
+_OR = re.compile(r" or (?![^(]*\))")
 _PLAIN = ("Integer", "String", "Boolean", "Float", "InputFile")
 MAX_DEPTH = 8
 _TEXTS = {
@@ -43,6 +45,12 @@ def returns(method: str) -> str:
 @cache
 def parameters(method: str) -> dict[str, str]:
     return _fields(_METHODS[method])
+
+
+def message_field(name: str) -> str:
+    """The type of a message's field; empty where messages have no such field of an own type."""
+    kind = _fields(_TYPES["Message"]).get(name, "")
+    return kind if kind in _TYPES else ""
 
 
 def unknown_parameters(method: str, arguments: Arguments) -> list[str]:
@@ -75,9 +83,14 @@ def _fields(shape: JsonObject) -> dict[str, str]:
 def _members(kind: str) -> tuple[str, ...]:
     """The types that a type may be, with the names of unions resolved."""
     members: list[str] = []
-    for member in [kind] if kind.startswith('"') else kind.split(" or "):
+    for member in [kind] if kind.startswith('"') else _OR.split(kind):
         members += _UNIONS.get(member, [member])
     return tuple(members)
+
+
+def _items(kind: str) -> str:
+    """The type of what is in an array."""
+    return kind.removeprefix("Array of ").removeprefix("(").removesuffix(")")
 
 
 def _from_text(kind: str, text: str) -> Any:
@@ -117,9 +130,11 @@ def _check_value(kind: str, value: Any, where: str, depth: int) -> None:
         else:
             return
     # Of many types that it could be, the one that its "type" or "status" names tells most.
-    telling = [text for member, text in problems if _names(member, value)] or [
-        text for _, text in problems
-    ]
+    telling = (
+        [text for member, text in problems if _names(member, value)]
+        or [text for member, text in problems if isinstance(value, dict) and member in _TYPES]
+        or [text for _, text in problems]
+    )
     if len(set(telling)) == 1 or len(members) == 1:
         raise ValueError(telling[0])
     raise ValueError(f"{_at(where)}expected {kind}")
@@ -143,7 +158,7 @@ def _check_member(kind: str, value: Any, where: str, depth: int) -> None:
         if not isinstance(value, list):
             raise ValueError(f"{_at(where)}expected an Array")
         for index, item in enumerate(value):
-            _check_value(kind.removeprefix("Array of "), item, f"{where}[{index}]", depth + 1)
+            _check_value(_items(kind), item, f"{where}[{index}]", depth + 1)
     elif kind in _TYPES:
         _check_object(kind, value, where, depth)
     elif not _is_plain(kind, value):
@@ -190,8 +205,8 @@ def plausible(kind: str, known: JsonObject, depth: int = 0) -> Any:
             if name in known and _fits(field_kind, known[name]):
                 result[name] = known[name]
             elif name in known and _is_list_of_objects(known[name]) and depth < MAX_DEPTH:
-                item_kind = _members(field_kind)[0].removeprefix("Array of ")
-                result[name] = [plausible(item_kind, item, depth + 1) for item in known[name]]
+                items = _items(_members(field_kind)[0])
+                result[name] = [plausible(items, item, depth + 1) for item in known[name]]
             elif required and depth < MAX_DEPTH:
                 result[name] = _plausible_field(name, field_kind, known, depth)
         return result

@@ -16,7 +16,7 @@ import sys
 import types
 import typing
 from pathlib import Path
-from typing import Any, TypeAliasType
+from typing import Any
 
 import aiogram
 import aiogram.methods
@@ -62,7 +62,7 @@ def described(kind: Any) -> str:
         return PLAIN[kind]
     if isinstance(kind, str):  # a name written before its class
         return kind.removesuffix("Union")
-    if isinstance(kind, (typing.TypeAliasType, TypeAliasType)):
+    if hasattr(kind, "__value__"):
         return str(kind.__name__).removesuffix("Union")
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
@@ -72,7 +72,8 @@ def described(kind: Any) -> str:
         value = value.value if isinstance(value, enum.Enum) else value
         return '"' + value + '"' if isinstance(value, str) else str(value)
     if origin is list:
-        return f"Array of {described(arguments[0])}"
+        item = described(arguments[0])
+        return f"Array of ({item})" if " or " in item else f"Array of {item}"
     if origin in (typing.Union, types.UnionType):
         members = [m for m in arguments if m is not type(None) and m not in CONVENIENCES]
         if frozenset(members) in UNIONS:
@@ -98,7 +99,7 @@ def unions() -> dict[str, list[str]]:
         # One that names itself, as rich text does.
         name.removesuffix("Union"): typing.get_args(alias.__value__)
         for name in dir(aiogram.types)
-        if isinstance(alias := getattr(aiogram.types, name), (typing.TypeAliasType, TypeAliasType))
+        if hasattr(alias := getattr(aiogram.types, name), "__value__")
     }
     return {name: sorted(described(m) for m in members) for name, members in found.items()}
 
