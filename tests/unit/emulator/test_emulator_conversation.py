@@ -1,4 +1,4 @@
-"""What bots need at their start and in conversation really works, or is refused as Telegram does."""
+"""What bots need at their start and in talk really works, or is refused as Telegram does."""
 
 from __future__ import annotations
 
