@@ -259,7 +259,15 @@ async def test_modes(emulator: Emulator) -> None:
     assert await emulator.control("/mode", {"ghost": 1.5}) == modes
     modes["local"] = True
     assert await emulator.control("/mode", {"local": True}) == modes
-    for body in ({}, {"ghost": -1}, {"ghost": "5"}, {"ghost": True}, {"other": 5}, {"local": 1}, {"strict": 1}):
+    for body in (
+        {},
+        {"ghost": -1},
+        {"ghost": "5"},
+        {"ghost": True},
+        {"other": 5},
+        {"local": 1},
+        {"strict": 1},
+    ):
         assert (await emulator.request("POST", "/control/mode", json=body)).status == 400
     assert await emulator.control("/mode") == modes
 
