@@ -119,6 +119,16 @@ class Bot:
             "can_manage_bots": False,
         }
 
+    def familiar(self, message: JsonObject) -> JsonObject:
+        """A user's message with what is known of its chat and its sender."""
+        known = {"chat": self.chats, "from": self.conversation.users}
+        found = dict(message)
+        for name, those in known.items():
+            given = message.get(name)
+            if isinstance(given, dict) and isinstance(given.get("id"), int):
+                found[name] = {**those.get(given["id"], {}), **given}
+        return found
+
     def next_message_id(self) -> int:
         return self.last_message_id + 1
 

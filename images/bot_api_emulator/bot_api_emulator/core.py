@@ -262,7 +262,7 @@ class Core:
         now = self.now()
         if kind in MESSAGE_KINDS:
             body = complete_message(
-                body,
+                bot.familiar(body),
                 message_id=bot.next_message_id(),
                 date=now // SECOND,
                 channel="channel" in kind,
