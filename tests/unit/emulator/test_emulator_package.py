@@ -35,13 +35,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     (site,) = (folder / "venv/lib").glob("python*/site-packages")
     (site / "these.pth").write_text(sysconfig.get_path("purelib"))
-    # Builds leave files beside the sources.
-    source = folder / "source"
-    shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.pem"))
     python = folder / "venv/bin/python"
     uv = Path(sys.executable).with_name("uv")
     subprocess.run(
-        [uv, "pip", "install", "--quiet", "--no-deps", "--python", python, source],
+        [uv, "pip", "install", "--quiet", "--no-deps", "--python", python, PACKAGE],
         check=True,
         env={**os.environ, "UV_NATIVE_TLS": "1", "UV_LINK_MODE": "copy"},
     )
