@@ -203,10 +203,10 @@ def post(call: Call, content: JsonObject, *, markup: bool = True) -> JsonObject:
     message |= content
     if keyboard.inline is not None:
         message["reply_markup"] = {"inline_keyboard": keyboard.inline}
+    if keyboard.reply is not None or keyboard.removes:
+        bot.conversation.keyboards.pop(chat["id"], None)
     if keyboard.reply is not None:
         bot.conversation.keyboards[chat["id"]] = keyboard.reply
-    if keyboard.removes:
-        bot.conversation.keyboards.pop(chat["id"], None)
     bot.remember(message)
     return message
 

@@ -103,6 +103,109 @@ class TestEveryMethod:
         assert await emulator.sent() == []
 
 
+GROUP = {"chat_id": -1005}
+MESSAGE = {"chat_id": 77, "message_id": 1}
+PHOTO_MESSAGE = {"chat_id": 77, "message_id": 2}
+MEMBER = {**GROUP, "user_id": 9}
+ADDRESS = "https://example.com/file"
+MARKUP = {"inline_keyboard": [[{"text": "a", "callback_data": "b"}]]}
+REAL: dict[str, dict[str, Any]] = {
+    "getMe": {},
+    "setMyCommands": {"commands": [{"command": "a", "description": "b"}]},
+    "getMyCommands": {},
+    "deleteMyCommands": {},
+    "setMyName": {"name": "x"},
+    "getMyName": {},
+    "setMyDescription": {"description": "x"},
+    "getMyDescription": {},
+    "setMyShortDescription": {"short_description": "x"},
+    "getMyShortDescription": {},
+    "setChatMenuButton": {"menu_button": {"type": "commands"}},
+    "getChatMenuButton": {},
+    "sendMessage": {"chat_id": 77, "text": "<b>x</b>", "parse_mode": "HTML"},
+    "sendChatAction": {"chat_id": 77, "action": "typing"},
+    **{
+        f"send{kind}": {"chat_id": 77, field: ADDRESS, "reply_parameters": {"message_id": 1}}
+        for kind, field in (
+            ("Photo", "photo"),
+            ("Video", "video"),
+            ("Animation", "animation"),
+            ("Audio", "audio"),
+            ("Document", "document"),
+            ("Voice", "voice"),
+            ("VideoNote", "video_note"),
+            ("Sticker", "sticker"),
+        )
+    },
+    "sendMediaGroup": {"chat_id": 77, "media": [{"type": "photo", "media": ADDRESS}] * 2},
+    "copyMessage": {**MESSAGE, "from_chat_id": 77},
+    "copyMessages": {"chat_id": 77, "from_chat_id": 77, "message_ids": [1, 2]},
+    "forwardMessage": {**MESSAGE, "from_chat_id": 77},
+    "forwardMessages": {"chat_id": 77, "from_chat_id": 77, "message_ids": [1, 2]},
+    "editMessageText": {**MESSAGE, "text": "y"},
+    "editMessageCaption": {**PHOTO_MESSAGE, "caption": "y"},
+    "editMessageMedia": {**PHOTO_MESSAGE, "media": {"type": "video", "media": ADDRESS}},
+    "editMessageReplyMarkup": {**MESSAGE, "reply_markup": MARKUP},
+    "deleteMessage": MESSAGE,
+    "deleteMessages": {"chat_id": 77, "message_ids": [1, 2]},
+    "pinChatMessage": MESSAGE,
+    "unpinChatMessage": MESSAGE,
+    "unpinAllChatMessages": GROUP,
+    "getChat": GROUP,
+    "getChatMember": MEMBER,
+    "getChatAdministrators": GROUP,
+    "getChatMemberCount": GROUP,
+    "banChatMember": MEMBER,
+    "unbanChatMember": MEMBER,
+    "restrictChatMember": {**MEMBER, "permissions": {}},
+    "promoteChatMember": {**MEMBER, "can_pin_messages": True},
+    "leaveChat": GROUP,
+    "setChatTitle": {**GROUP, "title": "x"},
+    "setChatDescription": {**GROUP, "description": "x"},
+    "answerCallbackQuery": {"callback_query_id": "callback_query"},
+    "answerInlineQuery": {"inline_query_id": "inline_query", "results": []},
+    "answerShippingQuery": {
+        "shipping_query_id": "shipping_query",
+        "ok": False,
+        "error_message": "x",
+    },
+    "answerPreCheckoutQuery": {"pre_checkout_query_id": "pre_checkout_query", "ok": True},
+}
+
+
+def test_what_really_works_has_a_case() -> None:
+    assert REAL.keys() == PUBLISHED.keys() - OWN - set(by_shape())
+
+
+@pytest.mark.asyncio
+class TestWhatReallyWorks:
+    @pytest.mark.parametrize("method", sorted(REAL))
+    async def test_its_result_is_of_the_published_shape(
+        self, emulator: Emulator, method: str
+    ) -> None:
+        await emulator.call("sendMessage", chat_id=77, text="x")
+        await emulator.call("sendPhoto", chat_id=77, photo=ADDRESS)
+        members = [{"user": {"id": 9}, "status": "administrator"}]
+        await emulator.control("/bots/4242/chats", {"id": -1005, "members": members})
+        for kind in ("callback_query", "inline_query", "shipping_query", "pre_checkout_query"):
+            await emulator.push_update({kind: {"id": kind, "from": {"id": 9}}})
+        reply = await emulator.call(method, **REAL[method])
+        assert reply.status == 200, reply.body
+        assert "description" not in reply.body
+        TypeAdapter(PUBLISHED[method].__returning__).validate_python(reply.result)
+
+    @pytest.mark.parametrize(
+        "status", ["creator", "administrator", "member", "restricted", "left", "kicked"]
+    )
+    async def test_members_of_every_status(self, emulator: Emulator, status: str) -> None:
+        members = [{"user": {"id": 9}, "status": status}]
+        await emulator.control("/bots/4242/chats", {"id": -1005, "members": members})
+        member = (await emulator.call("getChatMember", **MEMBER)).result
+        returning: Any = aiogram.methods.GetChatMember.__returning__
+        found = TypeAdapter(returning).validate_python(member)
+        assert (found.status, found.user.id) == (status, 9)
+
+
 @pytest.mark.asyncio
 class TestArgumentsByShape:
     @pytest.mark.parametrize(
