@@ -176,7 +176,7 @@ def post(call: Call, content: JsonObject, *, markup: bool = True) -> JsonObject:
     reply_to = _reply_to(call)
     keyboard = markup_of(call) if markup else Markup()
     chat = find_chat(call)
-    original = _replied(call, chat, *reply_to)
+    original = _replied(call, chat, reply_to)
     bot = call.bot
     message: JsonObject = {"message_id": bot.next_message_id()}
     if chat.get("type") == "channel":
@@ -196,7 +196,13 @@ def post(call: Call, content: JsonObject, *, markup: bool = True) -> JsonObject:
         message["has_protected_content"] = True
     if call.text("message_effect_id"):
         message["effect_id"] = call.text("message_effect_id")
-    if original is not None:
+    if original is not None and original["chat"]["id"] != chat["id"]:
+        message["external_reply"] = {
+            "origin": origin_of(original),
+            "chat": original["chat"],
+            "message_id": original["message_id"],
+        }
+    elif original is not None:
         message["reply_to_message"] = {
             name: value for name, value in original.items() if name != "reply_to_message"
         }
@@ -211,16 +217,38 @@ def post(call: Call, content: JsonObject, *, markup: bool = True) -> JsonObject:
     return message
 
 
-def _reply_to(call: Call) -> tuple[int, bool]:
+def origin_of(message: JsonObject) -> JsonObject:
+    """Where a message comes from, for whoever sees it in another place."""
+    origin: JsonObject = message.get("forward_origin") or {}
+    if origin:
+        return origin
+    if "from" in message:
+        return {"type": "user", "date": message["date"], "sender_user": message["from"]}
+    return {
+        "type": "channel",
+        "date": message["date"],
+        "chat": message["chat"],
+        "message_id": message["message_id"],
+    }
+
+
+@dataclass(frozen=True)
+class ReplyTo:
+    number: int
+    chat: str = ""
+    lenient: bool = False
+
+
+def _reply_to(call: Call) -> ReplyTo:
     """Which message is replied to, and whether it may be missing."""
     given = json_argument(call, "reply_parameters", "can't parse reply parameters JSON object")
     if given is None:
         lenient = call.arguments.flag("allow_sending_without_reply")
-        return call.arguments.integer("reply_to_message_id", 0), lenient
+        return ReplyTo(call.arguments.integer("reply_to_message_id", 0), lenient=lenient)
     if not isinstance(given, dict):
         raise bad_request("object expected as reply parameters")
     if not given:
-        return 0, True
+        return ReplyTo(0)
     if "message_id" not in given:
         raise bad_request('can\'t find field "message_id"')
     number = given["message_id"]
@@ -228,14 +256,17 @@ def _reply_to(call: Call) -> tuple[int, bool]:
         number = int(number)
     if not isinstance(number, int) or isinstance(number, bool):
         raise bad_request('field "message_id" must be a valid Number')
-    return number, bool(given.get("allow_sending_without_reply"))
+    chat = "" if given.get("chat_id") is None else str(given["chat_id"])
+    return ReplyTo(number, chat, bool(given.get("allow_sending_without_reply")))
 
 
-def _replied(call: Call, chat: JsonObject, number: int, lenient: bool) -> JsonObject | None:
-    if number <= 0:
+def _replied(call: Call, chat: JsonObject, to: ReplyTo) -> JsonObject | None:
+    if to.number <= 0:
         return None
-    original = call.bot.messages.get((chat["id"], number))
+    if to.chat:
+        chat = chat_named(call.bot, to.chat, write=False)
+    original = call.bot.messages.get((chat["id"], to.number))
     # Of a chat that it has not heard of, it can't know what was written before its own start.
-    if original is None and not lenient and chat["id"] in call.bot.chats:
+    if original is None and not to.lenient and chat["id"] in call.bot.chats:
         raise bad_request("message to be replied not found")
     return original

@@ -13,6 +13,7 @@ from .calls import (
     json_argument,
     link_preview,
     message_ids,
+    origin_of,
     post,
 )
 from .clock import SECOND
@@ -130,23 +131,9 @@ def copy_message(call: Call) -> Outcome:
     return Outcome({"message_id": post(call, content)["message_id"]})
 
 
-def _origin(message: JsonObject) -> JsonObject:
-    origin: JsonObject = message.get("forward_origin") or {}
-    if origin:
-        return origin
-    if "from" in message:
-        return {"type": "user", "date": message["date"], "sender_user": message["from"]}
-    return {
-        "type": "channel",
-        "date": message["date"],
-        "chat": message["chat"],
-        "message_id": message["message_id"],
-    }
-
-
 def forward_message(call: Call) -> Outcome:
     message = _original(call, "message to forward")
-    content = {"forward_origin": _origin(message), **_contents(message)}
+    content = {"forward_origin": origin_of(message), **_contents(message)}
     return Outcome(post(call, content, markup=False))
 
 
@@ -165,7 +152,7 @@ def _several(call: Call, *, forward: bool) -> Outcome:
     for message in originals:
         content = _contents(message)
         if forward:
-            content["forward_origin"] = _origin(message)
+            content["forward_origin"] = origin_of(message)
         elif call.arguments.flag("remove_caption"):
             content = {k: v for k, v in content.items() if not k.startswith("caption")}
         if "media_group_id" in message:

@@ -237,7 +237,8 @@ def _plausible_field(name: str, kind: str, known: JsonObject, depth: int) -> Any
     if member == "Boolean":
         return False
     if member in ("Integer", "Float"):
-        return known.get("date", 1) if "date" in name else 1
+        # What is counted is in a list, and lists are empty.
+        return known.get("date", 1) if "date" in name else int("count" not in name)
     if member in ("String", "InputFile"):
         return _TEXTS.get(name, "emulated")
     return plausible(kind, known, depth + 1)

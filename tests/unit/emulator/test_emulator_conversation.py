@@ -401,6 +401,14 @@ class TestReplies:
         parameters = {"message_id": number, "allow_sending_without_reply": True}
         assert "reply_to_message" not in await send(emulator, reply_parameters=parameters)
 
+    async def test_a_message_of_another_chat(self, emulator: Emulator) -> None:
+        there = await send(emulator, "there", chat_id=78)
+        parameters = {"message_id": there["message_id"], "chat_id": 78}
+        message = await send(emulator, reply_parameters=parameters)
+        assert "reply_to_message" not in message
+        assert message["external_reply"]["message_id"] == there["message_id"]
+        assert message["external_reply"]["origin"]["sender_user"]["id"] == BOT_ID
+
     @pytest.mark.parametrize(
         ("parameters", "reason"),
         [

@@ -252,6 +252,10 @@ class TestArgumentsByShape:
             await emulator.call("deleteMessage", chat_id=77, message_id=place.result["message_id"])
         ).result is True
 
+    async def test_what_is_counted_is_there(self, emulator: Emulator) -> None:
+        photos = (await emulator.call("getUserProfilePhotos", user_id=77)).result
+        assert photos == {"total_count": 0, "photos": []}
+
     async def test_the_chat_is_looked_at(self, emulator: Emulator) -> None:
         reply = await emulator.call("sendDice", chat_id="@nobody")
         assert reply.body["description"] == "Bad Request: chat not found"
