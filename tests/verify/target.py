@@ -31,7 +31,7 @@ VARIABLES = {
     "docker_host": ["docker_host_stack_name", "docker_host_config_dir"],
     "bot": [
         *("bot_state", "bot_name", "bot_holder", "bot_workers", "bot_webhook_replicas"),
-        "bot_config_dir",
+        *("bot_config_dir", "bot_webhook_health_port", "bot_webhook_health_path"),
     ],
     **{role: [f"{role}_state", f"{role}_config_dir", name] for role, name in SERVICES.items()},
 }

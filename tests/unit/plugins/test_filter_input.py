@@ -267,7 +267,7 @@ def test_what_an_inventory_calls_secret() -> None:
     own = iter(f"{number}{token_hex(8)}" for number in range(100, 200))
     secret = {
         "bot_token": next(own),
-        "bot_webhook_secret": next(own),
+        "bot_webhook_secrets": {"shop": [next(own)], "parrot": [next(own), next(own)]},
         "vault_anything": next(own),
         "secret_postgres_bot": next(own),
         "minio_root_password": next(own),

@@ -94,7 +94,7 @@ def _readyz(port: int) -> "tuple[bool, str]":
 def main() -> int:
     path = os.environ.get("HEARTBEAT_FILE") or HEARTBEAT
     if os.environ.get("BOT_ROLE") == "webhook":
-        good, text = _webhook(int(os.environ.get("WEBHOOK_PORT") or 8080), path)
+        good, text = _webhook(int(os.environ.get("WEBHOOK_HEALTH_PORT") or 8081), path)
     else:
         good, text = _heartbeat(path)
     print(text)
