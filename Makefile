@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help environment environment-dev engine up smoke status poller logs verify restart down emulator \
-	lint unit integration integration-engine integration-hosts sanity upstream molecule test soak bench bench-no-op docs requirements
+	lint unit integration integration-engine integration-hosts sanity upstream molecule test soak bench bench-no-op bench-webhook docs requirements
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -115,6 +115,10 @@ soak: upstream ## Random faults on the fleet for MINUTES=60, and properties with
 
 bench: environment-dev engine ## Measure finding and moving a poller (BENCH_JSON=…); not part of make test
 	python tests/benchmarks/benchmark.py --json $(BENCH_JSON)
+
+bench-webhook: environment-dev ## Measure the webhook API while it is attacked (BENCH_JSON=…); not part of make test
+	@tests/tools/infrastructure "installing packages" tests/tools/packages
+	python tests/benchmarks/webhook_attack.py --json $(BENCH_JSON)
 
 bench-no-op: environment-dev ## Measure a run that changes nothing beside 40 pings (after make up)
 	python tests/benchmarks/no_op.py --inventory $(INVENTORY)

@@ -46,8 +46,7 @@ def _texts(value, secret, places):
     if isinstance(value, (str, int, float)):
         text = str(value)
         if len(text) >= MIN_SECRET and (
-            secret
-            or (isinstance(value, str) and (text.startswith(SIGNING) or LOGIN.search(text)))
+            secret or (isinstance(value, str) and (text.startswith(SIGNING) or LOGIN.search(text)))
         ):
             yield text
     elif isinstance(value, Mapping):

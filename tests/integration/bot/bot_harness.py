@@ -151,8 +151,9 @@ def compiled(target: Path) -> Path:
 
 
 class Postgres:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
         self.folder = folder
+        self._fsync = "on" if fsync else "off"
         self.port = free_port()
         self.process: Process | None = None
         self._user = "postgres" if os.getuid() == 0 else None
@@ -184,7 +185,7 @@ class Postgres:
 
     def start(self) -> None:
         command = [self._server, "-D", str(self.folder / "data"), "-p", str(self.port)]
-        command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        command += ["-c", "listen_addresses=127.0.0.1", "-c", f"fsync={self._fsync}"]
         command += ["-c", f"unix_socket_directories={self.folder}"]
         self.process = Process(command, self.folder.parent / "postgres.log", user=self._user)
         until("PostgreSQL answers", self._answers)
@@ -613,7 +614,7 @@ def sign(
 
 @dataclass
 class Replica:
-    """One process of the webhook API, with its port for callers and the one that tells how it is."""
+    """A process of the webhook API: its port for callers, and the one that tells how it is."""
 
     stack: Stack
     name: str

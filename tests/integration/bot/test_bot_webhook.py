@@ -89,7 +89,7 @@ def test_a_call_of_one_source_is_none_of_another(stack: Stack, replica: Replica)
 
 
 def test_a_secret_is_changed_without_a_refused_call(stack: Stack) -> None:
-    """As docs/webhook-api.md says: both are known, then the caller changes, then the old one goes."""
+    """As docs/webhook-api.md says: both are known, the caller changes, the old one goes."""
     old, new = secrets.token_bytes(32), secrets.token_bytes(24)
     file = stack.folder / "secrets/webhook_secrets"
 

@@ -202,13 +202,14 @@ def test_a_caller_who_is_refused_again_and_again_is_refused_at_once(
 
 
 def test_one_address_has_so_many_connections(tmp_path: Path, replicas: list[Replica]) -> None:
-    with Front(tmp_path / "front", replicas, bot_front_address_connections=20) as front:
-        with callers(front.port, 20, b"POST ") as connections:
-            refused = socket.create_connection(("127.0.0.1", front.port), timeout=20)
-            with refused:
-                assert answer_of(refused) == b""
-            connections.pop().close()
-            until("there is a place again", lambda: good_call(front.url) == 202)
+    with (
+        Front(tmp_path / "front", replicas, bot_front_address_connections=20) as front,
+        callers(front.port, 20, b"POST ") as connections,
+    ):
+        with socket.create_connection(("127.0.0.1", front.port), timeout=20) as refused:
+            assert answer_of(refused) == b""
+        connections.pop().close()
+        until("there is a place again", lambda: good_call(front.url) == 202)
 
 
 def test_a_large_body_goes_through_the_front(front: Front) -> None:

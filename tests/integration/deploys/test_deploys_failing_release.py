@@ -128,9 +128,7 @@ class Stack:
             "bot_config_dir": str(folder / "bot"),
             "bot_docker_config": str(folder / "docker"),
             "bot_token": f"7000000003:{secrets.token_urlsafe(40)[:35]}",
-            "bot_webhook_secrets": {
-                "test": [f"whsec_{base64.b64encode(self.secret).decode()}"]
-            },
+            "bot_webhook_secrets": {"test": [f"whsec_{base64.b64encode(self.secret).decode()}"]},
             "bot_database_url": "postgresql://none.example.com/a",
             "bot_redis_url": "redis://none.example.com",
             "bot_s3_secret_key": secrets.token_urlsafe(24),
