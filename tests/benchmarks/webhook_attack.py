@@ -5,9 +5,9 @@ table, and writes all of it to a JSON file; docs/benchmarks.md says what the fig
 
 HAProxy with the role's configuration, replicas as processes of images/bot, PostgreSQL (which syncs
 to disk) and Valkey or Redis, all on this machine, and on its cores the callers, too. Three rounds
-in one run, on the same processes: good callers alone; with attackers at other addresses, as the front
-is by default; with attackers at the callers' own address, as behind a load balancer that tells
-nobody apart: there the limits of an address are off.
+in one run, on the same processes: good callers alone; with attackers at other addresses, as the
+front is by default; with attackers at the callers' own address, as behind a load balancer that
+tells nobody apart: there the limits of an address are off.
 """
 
 from __future__ import annotations
