@@ -30,6 +30,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -267,27 +268,26 @@ def table(rounds: list[dict[str, Any]]) -> str:
     def counts(found: dict[str, int] | None) -> str:
         return ", ".join(f"{n} {what}" for what, n in sorted((found or {}).items())) or "none"
 
-    rows = [
+    shown: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         ("good calls", lambda r: str(r["calls"])),
         ("their answers", lambda r: counts(r["answers"]["good"])),
         ("ms until the answer, p50", lambda r: f"{r['p50_ms']:.0f}"),
         ("**p99**", lambda r: f"{r['p99_ms']:.0f}"),
         ("the slowest", lambda r: f"{r['slowest_ms']:.0f}"),
-        *(
-            (who, lambda r, who=who: counts(r["answers"].get(who)))
-            for who in ("slow connections", "unsigned bodies", "forged signatures")
-        ),
+        ("slow connections", lambda r: counts(r["answers"].get("slow connections"))),
+        ("unsigned bodies", lambda r: counts(r["answers"].get("unsigned bodies"))),
+        ("forged signatures", lambda r: counts(r["answers"].get("forged signatures"))),
         ("looks at health", lambda r: counts(r["health"])),
         ("most memory of a replica, MiB", lambda r: f"{r['resident_mib']:.0f}"),
     ]
     lines = ["| | " + " | ".join(r["name"] for r in rounds) + " |"]
     lines.append("|---|" + "---:|" * len(rounds))
-    lines += [f"| {name} | " + " | ".join(show(r) for r in rounds) + " |" for name, show in rows]
+    lines += [f"| {name} | " + " | ".join(show(r) for r in rounds) + " |" for name, show in shown]
     return "\n".join(lines)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
-    rounds = []
+    rounds: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
         code = harness.compiled(folder / "code")
         postgres = harness.Postgres(folder / "postgres", fsync=True)

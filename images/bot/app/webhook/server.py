@@ -266,10 +266,9 @@ async def run_webhook(settings: Settings, heartbeat: Heartbeat, stop: asyncio.Ev
             await task
         await api.drain()
     finally:
-        tasks = (*serving, waiting, watching)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for each in (*serving, waiting, watching):
+            each.cancel()
+        await asyncio.gather(*serving, waiting, watching, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
                 await broker.shutdown()
