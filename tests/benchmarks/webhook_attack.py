@@ -196,7 +196,7 @@ class Watch:
     def __init__(self, replicas: list[harness.Replica], front: harness.Front) -> None:
         self.replicas, self.front = replicas, front
         self.verdicts: Counter[str] = Counter()
-        self.resident = 0
+        self.resident = {"replica": 0, "front": 0}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look)
 
@@ -204,7 +204,8 @@ class Watch:
         while not self._end.wait(2):
             for replica in self.replicas:
                 self.verdicts["healthy" if replica.health[0] else "unhealthy"] += 1
-                self.resident = max(self.resident, replica.resident)
+                self.resident["replica"] = max(self.resident["replica"], replica.resident)
+            self.resident["front"] = max(self.resident["front"], self.front.resident)
             with contextlib.suppress(OSError):
                 front = harness.http("GET", self.front.health_url)[0] == 200
                 self.verdicts["front healthy" if front else "front unhealthy"] += 1
@@ -260,7 +261,7 @@ def round_of(
         "slowest_ms": seconds[-1] * 1000,
         "answers": {who: dict(result.answers) for who, result in found.items()},
         "health": dict(watch.verdicts),
-        "resident_mib": watch.resident / 2**20,
+        "resident_mib": {who: held / 2**20 for who, held in watch.resident.items()},
     }
 
 
@@ -278,7 +279,8 @@ def table(rounds: list[dict[str, Any]]) -> str:
         ("unsigned bodies", lambda r: counts(r["answers"].get("unsigned bodies"))),
         ("forged signatures", lambda r: counts(r["answers"].get("forged signatures"))),
         ("looks at health", lambda r: counts(r["health"])),
-        ("most memory of a replica, MiB", lambda r: f"{r['resident_mib']:.0f}"),
+        ("most memory of a replica, MiB", lambda r: f"{r['resident_mib']['replica']:.0f}"),
+        ("most memory of the front, MiB", lambda r: f"{r['resident_mib']['front']:.0f}"),
     ]
     lines = ["| | " + " | ".join(r["name"] for r in rounds) + " |"]
     lines.append("|---|" + "---:|" * len(rounds))

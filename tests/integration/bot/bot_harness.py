@@ -612,6 +612,11 @@ def sign(
     }
 
 
+def resident(process: int) -> int:
+    found = re.search(r"VmRSS:\s+([0-9]+) kB", Path(f"/proc/{process}/status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
 @dataclass
 class Replica:
     """A process of the webhook API: its port for callers, and the one that tells how it is."""
@@ -639,10 +644,7 @@ class Replica:
     @property
     def resident(self) -> int:
         """Bytes of memory that the process holds."""
-        status = Path(f"/proc/{self.process.popen.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+([0-9]+) kB", status)
-        assert found
-        return int(found[1]) * 1024
+        return resident(self.process.popen.pid)
 
 
 class Front:
@@ -657,7 +659,6 @@ class Front:
         command = [haproxy, "-W", "-db", "-f", str(folder / "haproxy.cfg")]
         self.process = Process(command, folder / "haproxy.log")
         until("the front answers", lambda: http("GET", self.health_url)[0] == 200)
-        until("the front has found the replicas", lambda: self._ready(replicas))
 
     def _configuration(self, replicas: list[Replica], settings: dict[str, Any]) -> str:
         role = REPOSITORY / "roles/bot"
@@ -681,13 +682,16 @@ class Front:
             text = text.replace(old, new)
         return text
 
-    def _ready(self, replicas: list[Replica]) -> bool:
-        """HAProxy takes a replica for ready until its first look; then it says what it saw."""
-        return all(replica.ask("/readyz")[0] == 200 for replica in replicas)
-
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def resident(self) -> int:
+        """Of the master and its worker."""
+        master = self.process.popen.pid
+        workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        return sum(resident(int(process)) for process in [master, *workers])
 
     @property
     def health_url(self) -> str:
