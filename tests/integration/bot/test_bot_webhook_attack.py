@@ -151,7 +151,12 @@ def replicas(stack: Stack) -> list[Replica]:
 @pytest.fixture
 def front(tmp_path: Path, replicas: list[Replica]) -> Iterator[Front]:
     # All these callers have one address.
-    with Front(tmp_path / "front", replicas, bot_front_address_connections=0) as front:
+    limits = (
+        "bot_front_address_connections",
+        "bot_front_address_calls",
+        "bot_front_address_refused",
+    )
+    with Front(tmp_path / "front", replicas, **dict.fromkeys(limits, 0)) as front:
         yield front
 
 
