@@ -691,7 +691,7 @@ class Front:
         """Of the master and its worker."""
         master = self.process.popen.pid
         workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-        return sum(resident(int(process)) for process in [master, *workers])
+        return sum(resident(int(process)) for process in [str(master), *workers])
 
     @property
     def health_url(self) -> str:
