@@ -676,7 +676,9 @@ class Front:
         }
         for number, replica in enumerate(replicas, 1):
             address = f"127.0.0.1:{replica.port} check port {replica.health_port}"
-            changes[f"aisha-webhook-{number}:8080"] = address
+            # Once each: nothing is swapped here.
+            name = f"aisha-webhook-{number}"
+            changes[f"{name}- 2 {name}:8080"] = f"{name}- 1 {address}"
         for old, new in changes.items():
             assert old in text, f"{old} is not in the front's configuration"
             text = text.replace(old, new)
