@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
     # for the whole grace period and ends in SIGKILL.
     signal.signal(signal.SIGTERM, _exit_now)
     signal.signal(signal.SIGINT, _exit_now)
-    from app.core import run
+    from app import run
 
     return run.main("migrate" if argv else None)
 

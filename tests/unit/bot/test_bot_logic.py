@@ -14,7 +14,8 @@ from app.core.config import Settings
 from app.core.errors import LoginRefused
 from app.core.health import Heartbeat
 from app.core.healthcheck import judge
-from app.core.logins import ATTEMPT_SECONDS, CONFIRM_SECONDS, Logins, refused_by_postgres
+from app.logins import ATTEMPT_SECONDS, CONFIRM_SECONDS, Logins
+from app.storage.postgres import refused_by_postgres
 from app.storage.s3 import object_key, refusal
 from app.telegram.client import ApiError, ApiUnreachable, explain, parse
 from app.telegram.texts import duration_text, size_text

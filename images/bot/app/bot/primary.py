@@ -11,9 +11,9 @@ from app.core.backoff import Backoff, sleep_or
 from app.core.config import Settings
 from app.core.errors import Again
 from app.core.health import Heartbeat
-from app.core.logins import Logins, watch_logins
 from app.core.logs import log
 from app.core.metrics import serve_metrics
+from app.logins import Logins, watch_logins
 from app.queue.broker import JobQueue, Witness, make_broker
 from app.storage.files import FileStore
 from app.storage.postgres import make_pool
@@ -43,7 +43,6 @@ async def _identify(api: BotApi, heartbeat: Heartbeat, stop: asyncio.Event) -> i
 
 
 def _load_feed(settings: Settings, inbox: Inbox, bot_id: int) -> Feed:
-    import app.bot.aiogram_lazy  # noqa: F401 - must come before aiogram
     from app.bot.dispatch import make_feed
 
     return make_feed(settings, inbox, bot_id)

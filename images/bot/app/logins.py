@@ -5,7 +5,6 @@ go on, and everything looks healthy until they end. So each role logs in anew fr
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
 
@@ -20,6 +19,7 @@ from app.core.config import Settings
 from app.core.errors import LoginRefused
 from app.core.health import Heartbeat
 from app.core.logs import log
+from app.storage.postgres import refused_by_postgres
 from app.telegram.client import ApiError, BotApi
 
 # A refusal after a login that worked is asked for a second time, this much later: a service that
@@ -27,27 +27,7 @@ from app.telegram.client import ApiError, BotApi
 CONFIRM_SECONDS = 5.0
 ATTEMPT_SECONDS = 8.0
 
-# "connection to server at … failed: FATAL:  text". libpq writes its own texts behind one blank, the
-# server's behind two, and the severity is in the server's language.
-SAID_BY_SERVER = re.compile(r"failed: \S+:  (.+)")
-# What a server says that is there and has no place or no time: PostgreSQL's 57P03 and 53300 (libpq
-# hides the codes) and what poolers before it say.
-NOT_NOW = re.compile(
-    r"starting up|shutting down|recovery|not (yet )?accepting|too many|no more connections"
-    r"|connection slots|terminating connection|cannot connect|try again|wait_timeout"
-)
-
 Attempt = Callable[[], Awaitable[None]]
-
-
-def refused_by_postgres(error: psycopg.Error) -> str | None:
-    """Why the server refused the login, None when it only could not be asked."""
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return str(error).strip().splitlines()[0]
-    for text in SAID_BY_SERVER.findall(str(error)):
-        if not NOT_NOW.search(text):
-            return str(text)
-    return None
 
 
 def postgres_login(settings: Settings) -> Attempt:
