@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import json
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -313,13 +315,33 @@ async def test_health_tells_that_answers_fail(tmp_path: Path) -> None:
 # What it leaves behind
 
 
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """Of a server on loopback, which the client trusts."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key)]
+    subprocess.run([*command, "-out", str(certificate)], check=True, capture_output=True)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("given_up", ["timeout", "cancelled", "closed"])
-async def test_a_poll_that_is_given_up_leaves_nothing_to_be_delivered(given_up: str) -> None:
+async def test_a_poll_that_is_given_up_leaves_nothing_to_be_delivered(
+    given_up: str, scheme: str, certificate: ssl.SSLContext
+) -> None:
     """Closed by reset: the kernel sends nothing of it any more, were the network back or not."""
+    asked = asyncio.Event()
     ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
+        asked.set()
         try:
             while await reader.read(1000):
                 pass
@@ -329,17 +351,18 @@ async def test_a_poll_that_is_given_up_leaves_nothing_to_be_delivered(given_up: 
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    secure = certificate if scheme == "https" else None
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=secure)
     port = server.sockets[0].getsockname()[1]
-    api = BotApi(settings_for(f"http://127.0.0.1:{port}"))
-    poll = asyncio.ensure_future(api.call("getUpdates", 0.3 if given_up == "timeout" else 30))
-    await asyncio.sleep(0.2)
+    api = BotApi(settings_for(f"{scheme}://127.0.0.1:{port}"))
+    poll = asyncio.ensure_future(api.call("getUpdates", 1 if given_up == "timeout" else 30))
+    await asyncio.wait_for(asked.wait(), 5)
     if given_up == "cancelled":
         poll.cancel()
     if given_up == "closed":
         await api.close()
     await asyncio.wait({poll}, timeout=5)
+    assert poll.done()
     assert await asyncio.wait_for(ended, 5) == "reset"
     await api.close()
-    poll.cancel()
     server.close()

@@ -194,14 +194,12 @@ class BotApi:
         name = method.lower()
         if name not in UNPACED:
             await self._turn(method, chat)
-        session = self._open_for_polls() if name == "getupdates" else self._open()
         try:
-            async with session.post(
-                self._methods + method,
-                timeout=ClientTimeout(total=seconds, connect=5),
-                **content,
-            ) as response:
-                body = await response.read()
+            if name == "getupdates":
+                status, body = await self._poll(method, seconds, content)
+            else:
+                limit = ClientTimeout(total=seconds, connect=5)
+                status, body = await self._post(self._open(), method, limit, content)
         except TimeoutError as error:
             text = f"{method}: no answer within {seconds:.0f} s"
             self._note(name, chat, None, text)
@@ -211,10 +209,35 @@ class BotApi:
             text = f"{method}: {type(error).__name__}: {error}"
             self._note(name, chat, None, text)
             raise ApiUnreachable(text) from None
-        if response.status == 429 and name not in UNPACED:
+        if status == 429 and name not in UNPACED:
             await self._limits().flood(chat, _pause(body))
-        self._note(name, chat, response.status, f"{method}: HTTP {response.status}")
-        return response.status, body
+        self._note(name, chat, status, f"{method}: HTTP {status}")
+        return status, body
+
+    async def _post(
+        self, session: ClientSession, method: str, limit: ClientTimeout, content: dict[str, Any]
+    ) -> tuple[int, bytes]:
+        async with session.post(self._methods + method, timeout=limit, **content) as response:
+            return response.status, await response.read()
+
+    async def _poll(
+        self, method: str, seconds: float, content: dict[str, Any]
+    ) -> tuple[int, bytes]:
+        """A poll that is given up is aborted by the end of its session, before anything can close
+        its connection in the usual way: TLS would say goodbye first, and wait for the answer."""
+        session = self._open_for_polls()
+        limit = ClientTimeout(total=None, connect=5)
+        request = asyncio.ensure_future(self._post(session, method, limit, content))
+        try:
+            if not (await asyncio.wait({request}, timeout=seconds))[0]:
+                raise TimeoutError
+            return request.result()
+        finally:
+            if not request.done():
+                self._polls = None
+                await session.close()
+                request.cancel()
+                await asyncio.wait({request})
 
     def _note(self, name: str, chat: str | None, status: int | None, text: str) -> None:
         """Health: do answers go out? A user who blocks the bot (403) and a pause (429) say nothing
