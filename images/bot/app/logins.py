@@ -98,8 +98,21 @@ class Logins:
         self._accepted: set[str] = set()
         self._since: dict[str, float] = {}
         self._told: set[str] = set()
+        self._expected: set[str] = set()
+
+    def expect_answers(self, name: str, max_age: float, what: str) -> None:
+        """Away is no health, either, for a service that nothing else of this role asks."""
+        self._expected.add(name)
+        self._heartbeat.expect(name, max_age, what)
+
+    def away(self, name: str, error: Exception) -> None:
+        log.debug("no answer to a login", login=name, error=str(error))
+        if name in self._expected:
+            self._heartbeat.fail(name, str(error))
 
     def accepted(self, name: str) -> None:
+        if name in self._expected:
+            self._heartbeat.beat(name)
         self._accepted.add(name)
         self._since.pop(name, None)
         if name in self._told:
@@ -132,6 +145,9 @@ def attempts_of(settings: Settings) -> dict[str, Attempt]:
 async def watch_logins(settings: Settings, logins: Logins, stop: asyncio.Event) -> None:
     """Log in anew every LOGIN_CHECK_SECONDS, to each service for itself, until `stop`."""
     seconds = settings.login_check_seconds
+    if settings.bot_role == "worker":
+        # The primary's polls say that by themselves.
+        logins.expect_answers("bot_api", 2 * (seconds + ATTEMPT_SECONDS), "answer of the Bot API")
     await asyncio.gather(
         *(
             _watch(name, attempt, logins, seconds, stop)
@@ -152,7 +168,7 @@ async def _watch(
             certain = logins.refused(name, error)
         except Exception as error:
             # Away is not refused: the role's own work tells how long that may last.
-            log.debug("no answer to a login", login=name, error=str(error))
+            logins.away(name, error)
         else:
             logins.accepted(name)
         if await sleep_or(stop, seconds if certain else CONFIRM_SECONDS):

@@ -46,7 +46,7 @@ class BackgroundWorker:
         )
         self._repository = Repository(self._pool)
         self._store = ObjectStore(settings)
-        self._api = BotApi(settings)
+        self._api = BotApi(settings, heartbeat)
         self._queue = JobQueue(self._broker)
         self._jobs = Jobs(
             settings=settings,
