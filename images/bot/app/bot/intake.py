@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from psycopg.rows import DictRow
 
+from app.bot.checks import HANDLER_SECONDS, HANDLERS
 from app.core.backoff import Backoff, sleep_or
 from app.core.config import Settings
 from app.core.errors import Again
@@ -23,16 +24,12 @@ from app.storage.postgres import TRANSIENT, describe
 from app.storage.updates import NewUpdate, Updates, chat_of
 
 MAX_ATTEMPTS = 5
-HANDLER_SECONDS = 60.0
 # Rows in this process's hands at a time.
 IN_HAND = 200
 # What nobody told us of (a row that was put off, a lease that ended, a replay) is found so soon.
 LOOK_SECONDS = 1.0
 TIDY_SECONDS = 60.0
 DRAIN_SECONDS = 4.0
-CHECK = "handlers"
-# A little more than a handler may take: whatever hangs is said then.
-STUCK_SECONDS = HANDLER_SECONDS + 30
 AWAY: tuple[type[Exception], ...] = (*TRANSIENT, TimeoutError)
 LATER: tuple[type[Exception], ...] = (*TRANSIENT, Again)
 
@@ -61,6 +58,7 @@ class Intake:
         self._hand: set[int] = set()
         self._done: list[int] = []
         self._settle = asyncio.Event()
+        self._noting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def store(self, raws: list[dict[str, Any]]) -> None:
@@ -114,7 +112,7 @@ class Intake:
         """Nothing waits for a handler. A process that has only failed so far does not say that:
         it must not look healthy between two tries."""
         if not self._hand and (self._proven or not self._tries.verdict(time.monotonic())):
-            self._heartbeat.beat(CHECK)
+            self._heartbeat.beat(HANDLERS)
 
     async def _take(self, feed: Feed) -> bool:
         """Begin with what may be begun; True when there may be more at once."""
@@ -182,7 +180,7 @@ class Intake:
                 log.warning(
                     "handler waits", update_id=update_id, error=text, retry_in_s=round(delay, 1)
                 )
-                self._heartbeat.fail(CHECK, text)
+                self._heartbeat.fail(HANDLERS, text)
                 if await sleep_or(self._stop, delay):
                     return "left"
             except BadUpdate as error:
@@ -202,7 +200,7 @@ class Intake:
                 self._handlers.worked()
                 self._tries.worked()
                 self._judge()
-                self._heartbeat.beat(CHECK)
+                self._heartbeat.beat(HANDLERS)
                 return "done"
 
     async def _failed(self, row: DictRow, text: str, delay: float | None) -> Outcome:
@@ -211,7 +209,7 @@ class Intake:
         if delay is None:
             self._handlers.failed(row["update_id"], text, time.monotonic())
             self._judge()
-        self._heartbeat.fail(CHECK, text)
+        self._heartbeat.fail(HANDLERS, text)
         try:
             if delay is None:
                 await self._updates.failed(self._claim, row["id"], text)
@@ -240,18 +238,19 @@ class Intake:
                 backoff.reset()
 
     async def _note_done(self) -> None:
-        self._settle.clear()
-        ids = self._done[:]
-        if not ids:
-            return
-        try:
-            await self._updates.done(self._claim, ids)
-        except BaseException:
-            self._settle.set()
-            raise
-        del self._done[: len(ids)]
-        self._hand.difference_update(ids)
-        self._wake.set()
+        async with self._noting:
+            self._settle.clear()
+            ids, self._done = self._done, []
+            if not ids:
+                return
+            try:
+                await self._updates.done(self._claim, ids)
+            except BaseException:
+                self._done = ids + self._done
+                self._settle.set()
+                raise
+            self._hand.difference_update(ids)
+            self._wake.set()
 
     async def _keeper(self) -> None:
         while True:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from app.bot import checks
 from app.core.backoff import Backoff, sleep_or
 from app.core.errors import Again
 from app.core.health import Heartbeat
@@ -18,7 +19,6 @@ from app.core.metrics import CONFLICTS, LAST_POLL, POLLS
 from app.telegram.client import ApiError, ApiUnreachable, BotApi, explain
 
 ALLOWED_UPDATES = ["message"]
-CHECK = "getUpdates"
 # The first poll returns soon, so that a new primary is soon known to work.
 FIRST_TIMEOUT = 1
 GRACE_SECONDS = 4.0
@@ -100,7 +100,7 @@ class Poller:
             self._backoff.reset()
         POLLS.labels("ok").inc()
         LAST_POLL.set_to_current_time()
-        self._heartbeat.beat(CHECK, last_success=time.time(), conflicts=self._conflicts)
+        self._heartbeat.beat(checks.POLLS, last_success=time.time(), conflicts=self._conflicts)
         return list(updates)
 
     async def _failed(self, error: BaseException) -> None:
@@ -119,7 +119,7 @@ class Poller:
                 retry_in_s=round(delay, 1),
             )
             self._heartbeat.fail(
-                CHECK,
+                checks.POLLS,
                 text,
                 conflicts=self._conflicts,
                 last_conflict=time.time(),
@@ -129,7 +129,7 @@ class Poller:
             if isinstance(error, ApiError) and error.retry_after:
                 delay = max(delay, error.retry_after)
             log.warning("getUpdates failed", error=text, retry_in_s=round(delay, 1))
-            self._heartbeat.fail(CHECK, text)
+            self._heartbeat.fail(checks.POLLS, text)
         await sleep_or(self._stop, delay)
 
     async def _keep(self, updates: list[dict[str, Any]]) -> None:
@@ -150,7 +150,7 @@ class Poller:
                     retry_in_s=round(delay, 1),
                     exc_info=not isinstance(error, Again),
                 )
-                self._heartbeat.fail(CHECK, f"updates wait: {text}")
+                self._heartbeat.fail(checks.POLLS, f"updates wait: {text}")
             if await self._sleep_while_allowed(delay):
                 log.warning("stopped before these updates were recorded", updates=len(updates))
                 return

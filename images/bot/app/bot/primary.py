@@ -9,7 +9,8 @@ import contextlib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from app.bot.poller import CHECK, Poller
+from app.bot.checks import HANDLERS, POLLS, STUCK_SECONDS
+from app.bot.poller import Poller
 from app.core.backoff import Backoff
 from app.core.config import Settings
 from app.core.errors import Again
@@ -37,8 +38,8 @@ class Primary:
 
     async def run(self) -> None:
         settings = self._settings
-        self._heartbeat.expect(CHECK, settings.stale_poll_seconds, "successful getUpdates")
-        self._heartbeat.expect("handlers", 90, "look for updates to handle")
+        self._heartbeat.expect(POLLS, settings.stale_poll_seconds, "successful getUpdates")
+        self._heartbeat.expect(HANDLERS, STUCK_SECONDS, "look for updates to handle")
         # No deleteWebhook: a webhook that is set is somebody's decision, and its conflict tells.
         poller = Poller(
             self._api,
@@ -78,6 +79,8 @@ class Primary:
             self._intake.set_exception(Again(f"the storage can't be loaded: {error}"))
             raise
         self._intake.set_result(intake)
+        if self._stop.is_set():
+            return
         parts = await self._load_parts(pool)
         watching = asyncio.create_task(parts.watch(self._stop))
         try:
