@@ -89,15 +89,17 @@ class Updates:
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             cursor = await connection.execute(
                 """
-                WITH free AS (
-                    SELECT o.id, o.chat_id FROM updates o
+                WITH blocked AS MATERIALIZED (
+                    SELECT chat_id, min(id) AS id FROM updates
+                    WHERE bot_id = %(bot)s AND status = 'open' AND chat_id IS NOT NULL
+                        AND (due_at > now() OR lease_until >= now())
+                    GROUP BY chat_id
+                ), free AS MATERIALIZED (
+                    SELECT o.id, o.chat_id
+                    FROM updates o LEFT JOIN blocked b ON b.chat_id = o.chat_id
                     WHERE o.bot_id = %(bot)s AND o.status = 'open' AND o.due_at <= now()
                         AND (o.lease_until IS NULL OR o.lease_until < now())
-                        AND NOT EXISTS (
-                            SELECT FROM updates e
-                            WHERE e.bot_id = %(bot)s AND e.status = 'open'
-                                AND e.chat_id = o.chat_id AND e.id < o.id
-                                AND (e.due_at > now() OR e.lease_until >= now()))
+                        AND (b.id IS NULL OR o.id < b.id)
                     ORDER BY o.id LIMIT %(window)s
                 ), next AS (
                     SELECT id, row_number() OVER (

@@ -32,9 +32,6 @@ def upgrade() -> None:
         """
     )
     op.execute("CREATE INDEX updates_open ON updates (bot_id, id) WHERE status = 'open'")
-    op.execute(
-        "CREATE INDEX updates_open_chat ON updates (bot_id, chat_id, id) WHERE status = 'open'"
-    )
     op.execute("CREATE INDEX updates_failed ON updates (id) WHERE status = 'failed'")
     op.execute("CREATE INDEX updates_closed ON updates (closed_at) WHERE status <> 'open'")
 
