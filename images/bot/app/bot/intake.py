@@ -83,7 +83,9 @@ class Intake:
                     full = await self._take(feed)
                 except TRANSIENT as error:
                     delay = backoff.next()
-                    log.warning("no updates to handle: PostgreSQL is away", error=describe(error))
+                    text = describe(error)
+                    log.warning("no updates to handle: PostgreSQL is away", error=text)
+                    self._heartbeat.fail(HANDLERS, text)
                     await sleep_or(self._stop, delay)
                     continue
                 backoff.reset()
