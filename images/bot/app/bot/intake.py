@@ -16,7 +16,7 @@ from psycopg.rows import DictRow
 from app.bot.checks import HANDLER_SECONDS, HANDLERS
 from app.core.backoff import Backoff, sleep_or
 from app.core.config import Settings
-from app.core.errors import Again
+from app.core.errors import Again, FloodWait
 from app.core.health import REMEMBERED_SECONDS, Heartbeat, Streak
 from app.core.logs import log
 from app.core.metrics import UPDATES_FAILED, UPDATES_OLDEST, UPDATES_OPEN
@@ -56,6 +56,8 @@ class Intake:
         self._proven = False
         self._wake = asyncio.Event()
         self._hand: set[int] = set()
+        # Of these, those that the Bot API itself keeps waiting (429).
+        self._paused: set[int] = set()
         self._done: list[int] = []
         self._settle = asyncio.Event()
         self._noting = asyncio.Lock()
@@ -113,7 +115,9 @@ class Intake:
     def _vouch(self) -> None:
         """Nothing waits for a handler. A process that has only failed so far does not say that:
         it must not look healthy between two tries."""
-        if not self._hand and (self._proven or not self._tries.verdict(time.monotonic())):
+        if not self._hand - self._paused and (
+            self._proven or not self._tries.verdict(time.monotonic())
+        ):
             self._heartbeat.beat(HANDLERS)
 
     async def _take(self, feed: Feed) -> bool:
@@ -183,7 +187,11 @@ class Intake:
                     "handler waits", update_id=update_id, error=text, retry_in_s=round(delay, 1)
                 )
                 self._heartbeat.fail(HANDLERS, text)
-                if await sleep_or(self._stop, delay):
+                if isinstance(error, FloodWait):
+                    self._paused.add(row["id"])
+                stopped = await sleep_or(self._stop, delay)
+                self._paused.discard(row["id"])
+                if stopped:
                     return "left"
             except BadUpdate as error:
                 log.error("update failed: it can't be read", update_id=update_id, error=str(error))
