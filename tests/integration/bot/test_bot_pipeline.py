@@ -119,7 +119,7 @@ def test_audio_text_and_bad_shapes_in_one_batch(stack: Stack, tmp_path: Path) ->
     assert texts.keys() == {1, 2, 4}
     assert texts[1].startswith("Hello! ")
     assert "20 MB" in texts[4]
-    assert stack.logs().count("update skipped") == 2
+    assert stack.logs().count("update failed: it can't be read") == 2
 
 
 def test_what_workers_find_when_they_start(stack: Stack, voice: bytes, tmp_path: Path) -> None:

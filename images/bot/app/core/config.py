@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(default=5, ge=0.2, le=300)
     requeue_seconds: float = Field(default=30, ge=1, le=3600)
     job_max_age_hours: float = Field(default=24, gt=0)
+    # 0: no limit of ours.
+    send_per_second: float = Field(default=25, ge=0, le=1000)
+    send_per_chat_second: float = Field(default=1, ge=0, le=1000)
+    keep_updates_hours: float = Field(default=48, ge=25)
+    keep_failed_updates_hours: float = Field(default=30 * 24, ge=25)
     keep_audio_hours: float = Field(default=24, ge=0)
     stop_seconds: float = Field(default=15, ge=1, le=300)
     login_check_seconds: float = Field(default=20, ge=0.5, le=30)
@@ -139,6 +144,11 @@ class Settings(BaseSettings):
     webhook_drain_seconds: float = Field(default=2, ge=0, le=60)
     metrics_port: int = Field(default=0, ge=0, le=65535)
     migrate_wait_seconds: float = Field(default=60, ge=0)
+
+    @property
+    def bot_id(self) -> int:
+        """What is before the colon; so nobody has to be asked before the first poll."""
+        return int(self.reveal("bot_token").partition(":")[0])
 
     @property
     def stale_poll_seconds(self) -> float:

@@ -19,6 +19,7 @@ def judge(data: "dict[str, Any]", now: float) -> "tuple[bool, str]":
     if not data.get("checks"):
         return False, "unhealthy: the process has not begun its work yet"
     bad = list(data.get("refused", {}).values())
+    bad += [found["error"] for found in data.get("failing", {}).values() if now < found["until"]]
     good = []
     for check in data["checks"].values():
         limit = check["max_age"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sys
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -12,25 +11,17 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError, ResponseError
+from taskiq import AckableMessage, AsyncBroker
+from taskiq.acks import AcknowledgeType
+from taskiq.kicker import AsyncKicker
+from taskiq.receiver import Receiver
+from taskiq_redis import RedisStreamBroker
 
 from app.core.backoff import Backoff
 from app.core.config import Settings
 from app.core.errors import Again
 from app.core.logs import log
 from app.storage.repository import Table
-
-# taskiq-dependencies imports FastAPI where it is installed, only to know two of its classes: a
-# sixth of the start of a primary or worker, which have no use for it.
-_fastapi = sys.modules.setdefault("fastapi", None)  # type: ignore[arg-type]
-from taskiq import AckableMessage, AsyncBroker  # noqa: E402
-from taskiq.acks import AcknowledgeType  # noqa: E402
-from taskiq.kicker import AsyncKicker  # noqa: E402
-from taskiq.receiver import Receiver  # noqa: E402
-from taskiq_redis import RedisStreamBroker  # noqa: E402
-
-if _fastapi is None:
-    del sys.modules["fastapi"]
-
 
 BLOCK_MS = 2000
 CLAIM_EVERY_S = 30.0

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from app.core.errors import Again, Refused
+from app.core.errors import Again, DiskFull, Refused
 
 TOO_BIG = "This file is too big: I can take up to {limit:.0f} MB. Please send a shorter one."
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -19,7 +19,7 @@ def too_big(limit: int, reason: str) -> Refused:
 
 def disk_problem(error: OSError, directory: Path) -> Again:
     if error.errno in NO_SPACE:
-        return Again(f"the disk under {directory} is full: free space on the host", delay=15)
+        return DiskFull(f"the disk under {directory} is full: free space on the host", delay=15)
     return Again(f"{directory}: {error.strerror or error}")
 
 

@@ -20,10 +20,10 @@ from starlette.routing import Route
 from app.core.config import Settings
 from app.core.errors import Again
 from app.core.health import Heartbeat
-from app.core.logins import Logins, watch_logins
 from app.core.logs import log
 from app.core.metrics import CALLBACKS
 from app.core.webhook_secrets import keys_of
+from app.logins import Logins, watch_logins
 from app.queue.broker import JobQueue, make_broker
 from app.storage.postgres import TRANSIENT, describe, make_pool
 from app.storage.repository import Repository

@@ -11,9 +11,9 @@ from app.core.backoff import sleep_or
 from app.core.config import Settings
 from app.core.errors import Again, LoginRefused
 from app.core.health import Heartbeat
-from app.core.logins import Logins, watch_logins
 from app.core.logs import log
 from app.core.metrics import REQUEUED, serve_metrics
+from app.logins import Logins, watch_logins
 from app.queue.broker import TASKS, JobQueue, Witness, make_broker, make_receiver
 from app.storage.files import FileStore
 from app.storage.postgres import TRANSIENT, describe, make_pool
@@ -46,7 +46,7 @@ class BackgroundWorker:
         )
         self._repository = Repository(self._pool)
         self._store = ObjectStore(settings)
-        self._api = BotApi(settings)
+        self._api = BotApi(settings, heartbeat)
         self._queue = JobQueue(self._broker)
         self._jobs = Jobs(
             settings=settings,
