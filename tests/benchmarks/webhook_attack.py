@@ -100,7 +100,16 @@ class Caller:
     def __init__(self, load: Load) -> None:
         self.load = load
         self.result = Result()
-        self.free: list[Pair] = []
+        self.free: list[tuple[float, Pair]] = []
+
+    def kept(self) -> Pair | None:
+        """A connection that was used lately: the front ends one that is idle for 10 s."""
+        while self.free:
+            used, pair = self.free.pop()
+            if time.monotonic() - used < 5 and not pair[0].at_eof():
+                return pair
+            pair[1].close()
+        return None
 
     async def connect(self, number: int) -> Pair:
         address = self.load.addresses[number % len(self.load.addresses)]
@@ -127,7 +136,7 @@ class Caller:
         pair = None
         try:
             async with asyncio.timeout(30):
-                pair = self.free.pop() if keeps and self.free else await self.connect(number)
+                pair = (self.kept() if keeps else None) or await self.connect(number)
                 answer = await self.exchange(pair, data)
         except TimeoutError:
             answer = "timeout"
@@ -135,7 +144,7 @@ class Caller:
             answer = "broken"
         if pair is not None:
             if keeps and answer.isdigit():
-                self.free.append(pair)
+                self.free.append((time.monotonic(), pair))
             else:
                 pair[1].close()
         self.result.answers[answer] += 1
@@ -175,9 +184,10 @@ class Slow(Caller):
                 self.result.answers["ended" if reader.at_eof() else "open"] += 1
             except OSError:
                 self.result.answers["refused"] += 1
-                await asyncio.sleep(0.5)
             if writer is not None:
                 writer.close()
+            # Slow, and no flood of connections: who is cut off comes again a second later.
+            await asyncio.sleep(1)
 
     async def run(self) -> None:
         until = time.monotonic() + self.load.seconds
