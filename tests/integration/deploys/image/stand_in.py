@@ -86,7 +86,8 @@ async def main() -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await asyncio.sleep(START_SECONDS)
     if f"{ROLE}:crash" == BREAKS:
-        print("this release falls over at its start", flush=True)
+        key = os.environ.get("VENDOR_API_KEY")
+        print(f"this release falls over at its start, with {key}", flush=True)
         return 3
     if ROLE == "webhook":
         await Webhook().run(stop)
