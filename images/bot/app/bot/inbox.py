@@ -1,9 +1,9 @@
-"""Takes a message in: the row first, then, behind the poller's back, the file and the job."""
+"""Takes a message in: the row first, then, behind the poller's back, the job."""
 
 import asyncio
 
 from app.core.config import Settings
-from app.core.errors import Again, Refused
+from app.core.errors import Again
 from app.core.logs import log
 from app.core.metrics import UPDATES
 from app.queue.broker import JobQueue
@@ -13,11 +13,9 @@ from app.storage.repository import NewMessage, Repository
 from app.telegram.client import BotApi
 from app.workers.jobs import Jobs
 
-DOWNLOADS = 8
 ANSWERS = 4
 # After this the sweeper takes a new row for forgotten.
 DUE_SECONDS = 20.0
-DOWNLOAD_SECONDS = 15.0
 
 
 class Inbox:
@@ -37,12 +35,9 @@ class Inbox:
         jobs: Jobs,
     ) -> None:
         self._settings = settings
-        self._api = api
         self._repository = repository
         self._queue = queue
-        self._files = files
         self._jobs = jobs
-        self._downloads = asyncio.Semaphore(DOWNLOADS)
         self._answers = asyncio.Semaphore(ANSWERS)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -68,9 +63,6 @@ class Inbox:
                 async with self._answers:
                     await self._jobs.process_message(row_id)
                 return
-            if not self._downloads.locked():
-                async with self._downloads:
-                    await self._fetch(new)
             await self._queue.put("messages", row_id)
         except Again as error:
             log.warning("left to the sweeper", update_id=new.update_id, error=str(error))
@@ -78,19 +70,6 @@ class Inbox:
             log.warning(
                 "left to the sweeper", update_id=new.update_id, error=describe(error), exc_info=True
             )
-
-    async def _fetch(self, new: NewMessage) -> None:
-        """Fetch the file while it is fresh. Whatever goes wrong, the worker decides about it."""
-        if new.file_id is None:
-            return
-        target = self._files.source(new.bot_id, new.update_id)
-        try:
-            async with asyncio.timeout(DOWNLOAD_SECONDS):
-                await self._api.download(
-                    new.file_id, self._files, target, self._settings.max_file_bytes, 1
-                )
-        except (Again, Refused, TimeoutError) as error:
-            log.warning("not downloaded yet", update_id=new.update_id, error=str(error))
 
     async def drain(self, seconds: float) -> None:
         """Let what is under way end; the rest is for the sweeper."""

@@ -21,6 +21,19 @@ from app.storage.postgres import Pool
 Table = Literal["messages", "callbacks"]
 TABLES: tuple[Table, ...] = ("messages", "callbacks")
 ERROR_LENGTH = 500
+# What is to be converted, and a callback, whose earlier try ended badly. An answer kills nobody.
+SUSPECT: dict[Table, sql.SQL] = {
+    "messages": sql.SQL(
+        "crashes + (lease_until IS NOT NULL)::int > 0"
+        " AND status = 'received' AND answer_text IS NULL"
+    ),
+    "callbacks": sql.SQL("crashes + (lease_until IS NOT NULL)::int > 0"),
+}
+# Work that is done by ffmpeg; all else is short.
+LONG: dict[Table, sql.SQL] = {
+    "messages": sql.SQL("status = 'received' AND answer_text IS NULL"),
+    "callbacks": sql.SQL("false"),
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,12 @@ class Stored:
     duration_ms: int
     source_format: str
     answer_text: str
+
+
+@dataclass(frozen=True)
+class OpenRows:
+    number: int
+    age: float
 
 
 def _one_line(text: str) -> str:
@@ -106,11 +125,14 @@ class Repository:
         )
         return row["id"] if row else None
 
-    async def claim(self, table: Table, row_id: int, owner: str, lease: float) -> DictRow | None:
+    async def claim(
+        self, table: Table, row_id: int, owner: str, lease: float, *, suspects: bool = True
+    ) -> DictRow | None:
         """The row, now ours, or None when it is closed or somebody works on it.
 
-        `crashes` counts the claims whose holder vanished: a file that kills its worker each time
-        is given up in the end.
+        `crashes` counts the tries that ended badly: the holder vanished with its claim, which is
+        written before the work begins, or `release` says so. A row with such a try behind it is a
+        suspect, and left alone unless `suspects`.
         """
         return await self._row(
             sql.SQL(
@@ -123,11 +145,28 @@ class Repository:
                     updated_at = now()
                 WHERE id = %(id)s AND closed_at IS NULL
                     AND (lease_until IS NULL OR lease_until < now())
+                    AND (%(suspects)s OR NOT ({suspect}))
                 RETURNING *
                 """
-            ).format(table=sql.Identifier(table)),
-            {"claim": uuid.uuid4(), "owner": owner, "lease": lease, "id": row_id},
+            ).format(table=sql.Identifier(table), suspect=SUSPECT[table]),
+            {
+                "claim": uuid.uuid4(),
+                "owner": owner,
+                "lease": lease,
+                "id": row_id,
+                "suspects": suspects,
+            },
         )
+
+    async def is_suspect(self, table: Table, row_id: int) -> bool:
+        """Whether `claim` leaves this row alone only because it is a suspect."""
+        query = sql.SQL(
+            """
+            SELECT id FROM {table} WHERE id = %(id)s AND closed_at IS NULL
+                AND (lease_until IS NULL OR lease_until < now()) AND {suspect}
+            """
+        ).format(table=sql.Identifier(table), suspect=SUSPECT[table])
+        return await self._row(query, {"id": row_id}) is not None
 
     async def extend(self, table: Table, row: DictRow, lease: float) -> bool:
         """False when the row is not ours any more."""
@@ -144,33 +183,45 @@ class Repository:
         )
         return found is not None
 
-    async def release(self, table: Table, row: DictRow, delay: float, error: str) -> None:
-        """Give the row back, to be tried again after `delay` seconds."""
+    async def release(
+        self, table: Table, row: DictRow, delay: float, error: str, *, bad: bool = False
+    ) -> None:
+        """Give the row back, to be tried again after `delay` seconds; `bad` counts the try."""
         await self._row(
             sql.SQL(
                 """
                 UPDATE {table} SET claim = NULL, lease_until = NULL, last_error = %(error)s,
+                    crashes = crashes + %(bad)s::int,
                     due_at = now() + make_interval(secs => %(delay)s), updated_at = now()
                 WHERE id = %(id)s AND claim = %(claim)s AND closed_at IS NULL
                 RETURNING id
                 """
             ).format(table=sql.Identifier(table)),
-            {"delay": delay, "error": _one_line(error), "id": row["id"], "claim": row["claim"]},
+            {
+                "delay": delay,
+                "error": _one_line(error),
+                "bad": bad,
+                "id": row["id"],
+                "claim": row["claim"],
+            },
         )
 
-    async def set_stored(self, row: DictRow, stored: Stored) -> bool:
+    async def set_stored(self, row: DictRow, stored: Stored, lease: float) -> bool:
+        """Extends the lease too; False when the row is not ours any more."""
         found = await self._row(
             sql.SQL(
                 """
                 UPDATE messages SET status = 'stored', object_key = %(object_key)s,
                     object_size = %(object_size)s, duration_ms = %(duration_ms)s,
                     source_format = %(source_format)s, answer_text = %(answer_text)s,
-                    last_error = NULL, updated_at = now()
+                    last_error = NULL, updated_at = now(),
+                    lease_until = now() + make_interval(secs => %(lease)s),
+                    due_at = now() + make_interval(secs => %(lease)s)
                 WHERE id = %(id)s AND claim = %(claim)s AND status = 'received'
                 RETURNING id
                 """
             ),
-            {**stored.__dict__, "id": row["id"], "claim": row["claim"]},
+            {**stored.__dict__, "id": row["id"], "claim": row["claim"], "lease": lease},
         )
         return found is not None
 
@@ -241,17 +292,59 @@ class Repository:
         )
         return found is not None
 
-    async def due(self, table: Table, requeue_after: float, limit: int) -> list[int]:
+    async def due(self, table: Table, requeue_after: float, limit: int, *, long: bool) -> list[int]:
         """Open rows that should be queued now. Two sweepers never get the same row."""
         query = sql.SQL(
             """
             UPDATE {table} SET due_at = now() + make_interval(secs => %(after)s)
             WHERE id IN (
                 SELECT id FROM {table} WHERE closed_at IS NULL AND due_at <= now()
+                    AND ({is_long}) = %(long)s
                 ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
             RETURNING id
             """
-        ).format(table=sql.Identifier(table))
+        ).format(table=sql.Identifier(table), is_long=LONG[table])
+        values = {"after": requeue_after, "limit": limit, "long": long}
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(query, {"after": requeue_after, "limit": limit})
+            cursor = await connection.execute(query, values)
             return sorted(row["id"] for row in await cursor.fetchall())
+
+    async def open_rows(self, table: Table) -> OpenRows:
+        """How many rows are open, and the oldest one's age, by the index of the open ones."""
+        row = await self._row(
+            sql.SQL(
+                """
+                SELECT count(*) AS number, coalesce(
+                    extract(epoch FROM now() - min(created_at)), 0)::float AS age
+                FROM {table} WHERE closed_at IS NULL
+                """
+            ).format(table=sql.Identifier(table)),
+            {},
+        )
+        return OpenRows(row["number"], row["age"]) if row else OpenRows(0, 0.0)
+
+    # What is kept, and for how long
+
+    async def old(self, table: Table, days: float, limit: int) -> list[DictRow]:
+        """Closed rows of more than `days`, the oldest first: their numbers and objects."""
+        query = sql.SQL(
+            """
+            SELECT id, {object_key} AS object_key FROM {table}
+            WHERE closed_at < now() - make_interval(secs => %(age)s)
+            ORDER BY closed_at LIMIT %(limit)s
+            """
+        ).format(
+            table=sql.Identifier(table),
+            object_key=sql.SQL("object_key" if table == "messages" else "NULL"),
+        )
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(query, {"age": days * 86400, "limit": limit})
+            return list(await cursor.fetchall())
+
+    async def forget(self, table: Table, ids: list[int]) -> None:
+        await self._row(
+            sql.SQL(
+                "DELETE FROM {table} WHERE id = ANY(%(ids)s) AND closed_at IS NOT NULL RETURNING id"
+            ).format(table=sql.Identifier(table)),
+            {"ids": ids},
+        )

@@ -80,6 +80,16 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise self._again("put", error) from None
 
+    async def delete(self, keys: list[str]) -> None:
+        """One after the other, as nobody waits for it; what is gone already is no error."""
+        for key in keys:
+            try:
+                await obstore.delete_async(self._store, key)
+            except (NotFoundError, FileNotFoundError):
+                continue
+            except (BaseError, OSError) as error:
+                raise self._again("delete", error) from None
+
     def _again(self, operation: str, error: Exception) -> Again:
         # obstore appends a debug dump of many lines.
         text = " ".join(str(error).split("\n\nDebug source", 1)[0].split())

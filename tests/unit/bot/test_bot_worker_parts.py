@@ -1,0 +1,204 @@
+"""The worker's decisions: who works beside whom, what is put off, whose file it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from app.core.config import load_settings
+from app.core.errors import Again, ConfigError, Refused
+from app.queue.broker import entry, identity, parse_entry
+from app.telegram.local_files import shared_file
+from app.workers.outlook import FORGET_SECONDS, Outlook
+from app.workers.turnstile import Turnstile
+
+
+async def soon() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_long_work_takes_no_place_of_short_work() -> None:
+    turnstile = Turnstile({"long": 1, "short": 2})
+    assert await turnstile.enter("long")
+    second = asyncio.create_task(turnstile.enter("long"))
+    await soon()
+    assert not second.done()
+    assert await turnstile.enter("short")
+    assert turnstile.free("short") == 1
+    await turnstile.leave("long")
+    assert await second
+
+
+async def test_one_alone_waits_for_all_and_all_wait_for_it() -> None:
+    turnstile = Turnstile({"long": 2, "short": 2})
+    for lane in ("long", "long", "short"):
+        assert await turnstile.enter(lane)
+    events = []
+
+    async def suspect(name: str) -> None:
+        async with turnstile.alone("long") as mine:
+            assert mine
+            assert turnstile.running == 0
+            events.append(f"{name} in")
+            await asyncio.sleep(0.01)
+            events.append(f"{name} out")
+        await turnstile.leave("long")
+
+    first = asyncio.create_task(suspect("a"))
+    await soon()
+    assert events == []
+    # One long job is left: no other is begun, while short work goes on.
+    late = asyncio.create_task(turnstile.enter("long"))
+    assert await turnstile.enter("short")
+    await soon()
+    assert not late.done()
+    second = asyncio.create_task(suspect("b"))
+    await soon()
+    short = asyncio.create_task(turnstile.enter("short"))
+    await soon()
+    assert not short.done(), "only suspects are left of the long work"
+    await turnstile.leave("short")
+    await turnstile.leave("short")
+    await asyncio.gather(first, second)
+    assert events in (
+        ["a in", "a out", "b in", "b out"],
+        ["b in", "b out", "a in", "a out"],
+    )
+    assert await late
+    assert await short
+
+
+async def test_nobody_comes_in_when_it_is_shut() -> None:
+    turnstile = Turnstile({"long": 1, "short": 1})
+    assert await turnstile.enter("long")
+    assert await turnstile.enter("short")
+    waiting = asyncio.create_task(turnstile.enter("short"))
+
+    async def suspect() -> bool:
+        async with turnstile.alone("long") as mine:
+            return mine
+
+    wanting = asyncio.create_task(suspect())
+    await soon()
+    await turnstile.shut()
+    assert not await waiting
+    assert not await wanting
+    assert turnstile.running == 2
+
+
+async def test_a_suspect_that_is_cancelled_leaves_the_way_free() -> None:
+    turnstile = Turnstile({"long": 2, "short": 1})
+    assert await turnstile.enter("long")
+    assert await turnstile.enter("long")
+
+    async def suspect() -> None:
+        async with turnstile.alone("long"):
+            pass
+
+    wanting = asyncio.create_task(suspect())
+    await soon()
+    wanting.cancel()
+    await asyncio.gather(wanting, return_exceptions=True)
+    assert turnstile.running == 2
+    await turnstile.leave("long")
+    assert await turnstile.enter("long")
+
+
+def test_everything_in_retry_is_said_and_one_job_in_retry_is_not() -> None:
+    said: list[str | None] = []
+    now = [0.0]
+    outlook = Outlook(said.append, lambda: now[0])
+    for _ in range(50):
+        now[0] += 10
+        outlook.note(1, "retry", "no luck")
+    assert said == [], "one job may have its own trouble"
+    outlook.note(2, "lost")
+    outlook.note(2, "error", "x")
+    outlook.note(3, "retry", "the disk is full")
+    assert len(said) == 1
+    assert "3 jobs" in str(said[0])
+    assert "the disk is full" in str(said[0])
+    outlook.note(4, "done")
+    assert said[1:] == [None]
+    for job in range(5):
+        outlook.note(job, "retry", "x")
+    assert len(said) == 2, "not before some time has gone by"
+    now[0] += 31
+    outlook.note(9, "retry", "x")
+    assert len(said) == 3
+    now[0] += FORGET_SECONDS + 1
+    outlook.look()
+    assert said[3:] == [None]
+    outlook.note(1, "failed")
+    assert len(said) == 4
+
+
+def test_entries_are_those_of_the_former_release() -> None:
+    assert json.loads(entry("messages", 5))["task_name"] == "process_message"
+    assert parse_entry(entry("messages", 5)) == ("messages", 5)
+    assert parse_entry(entry("callbacks", 7)) == ("callbacks", 7)
+    taskiq = b'{"task_id":"a","task_name":"process_callback","labels":{},"args":[3],"kwargs":{}}'
+    assert parse_entry(taskiq) == ("callbacks", 3)
+    for wrong in (
+        None,
+        b"",
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        b'{"task_name": "process_message", "args": []}',
+        b'{"task_name": "process_message", "args": ["1"]}',
+        b'{"task_name": "process_message", "args": [true]}',
+        b'{"task_name": "rm", "args": [1]}',
+        b'{"task_name": [], "args": [1]}',
+    ):
+        assert parse_entry(wrong) is None
+
+
+@pytest.mark.usefixtures("environment")
+def test_two_lives_of_a_worker_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings()
+    names = set()
+    for host in ("one", "one", "two"):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        names.add(identity(settings))
+        assert identity(settings).startswith(f"aisha-worker-1@{host}/")
+    assert len(names) == 3
+
+
+@pytest.mark.usefixtures("environment")
+def test_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (load_settings().keep_messages_days, load_settings().keep_callbacks_days) == (90, 30)
+    monkeypatch.setenv("KEEP_MESSAGES_DAYS", "0")
+    assert load_settings().keep_messages_days == 0
+    for value in ("1", "-1", "nan"):
+        monkeypatch.setenv("KEEP_MESSAGES_DAYS", value)
+        with pytest.raises(ConfigError, match="KEEP_MESSAGES_DAYS"):
+            load_settings()
+
+
+def test_files_of_a_local_bot_api_server(tmp_path: Path) -> None:
+    server = Path("/var/lib/telegram-bot-api")
+    here = tmp_path / "shared"
+    voice = here / "1:AAE" / "voice" / "file_0.oga"
+    voice.parent.mkdir(parents=True)
+    voice.write_bytes(b"12345")
+    path = f"{server}/1:AAE/voice/file_0.oga"
+    assert shared_file(path, server, here, 5) == voice
+    with pytest.raises(Refused, match="5 bytes"):
+        shared_file(path, server, here, 4)
+    with pytest.raises(Again, match="BOT_API_FILES_DIR"):
+        shared_file(path, server, None, 5)
+    with pytest.raises(Again, match="BOT_API_SERVER_DIR"):
+        shared_file(path, Path("/data"), here, 5)
+    (tmp_path / "outside").write_bytes(b"1")
+    (here / "link").symlink_to(tmp_path / "outside")
+    for out in (f"{server}/../etc/passwd", f"{server}/link", f"{server}/../../x"):
+        with pytest.raises(Again) as again:
+            shared_file(out, server, here, 5)
+        assert "BOT_API_SERVER_DIR" in str(again.value)
+    with pytest.raises(Again) as again:
+        shared_file(f"{server}/1:AAE/gone", server, here, 5)
+    assert "1:AAE" not in str(again.value), "the path holds the token"
