@@ -135,7 +135,7 @@ def verdict(code: int, report: Report, directory: Path) -> None:
     raise Refused(BROKEN, f"ffmpeg: {report.error}")
 
 
-def _command(source: Path, partial: Path, limits: Limits) -> list[str]:
+def command_line(source: Path, partial: Path, limits: Limits) -> list[str]:
     """Opus in Ogg, mono, 48 kbit/s: what Telegram plays as a voice message.
 
     Metadata is dropped: recordings carry names and places that nobody meant to send.
@@ -199,7 +199,7 @@ async def convert(source: Path, target: Path, limits: Limits) -> Converted:
     """Make `target`, whole or not at all; Refused, Killed or Again when there is none."""
     partial = FileStore.partial(target)
     try:
-        code, report = await _run(_command(source, partial, limits), limits)
+        code, report = await _run(command_line(source, partial, limits), limits)
         verdict(code, report, target.parent)
         duration = opus_seconds(partial)
         if duration is None:
