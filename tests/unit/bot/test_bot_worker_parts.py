@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 from app.core.config import load_settings
 from app.core.errors import Again, ConfigError, Refused
 from app.queue.broker import entry, identity, parse_entry
+from app.storage.files import FileStore
+from app.telegram.client import BotApi
 from app.telegram.local_files import shared_file
 from app.workers.outlook import FORGET_SECONDS, Outlook
 from app.workers.turnstile import Turnstile
@@ -202,3 +206,51 @@ def test_files_of_a_local_bot_api_server(tmp_path: Path) -> None:
     with pytest.raises(Again) as again:
         shared_file(f"{server}/1:AAE/gone", server, here, 5)
     assert "1:AAE" not in str(again.value), "the path holds the token"
+
+
+@pytest.mark.parametrize("local", [False, True])
+async def test_a_file_is_had_by_the_rules_of_the_server(
+    local: bool, environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As telegram-bot-api answers with --local and without."""
+    token = (environment / "bot_token").read_text().strip()
+    shared, temp = environment / "shared", environment / "temp"
+    temp.mkdir()
+    kept = shared / token / "voice/file_0.oga"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"sound")
+    asked: list[str] = []
+
+    async def get_file(_: web.Request) -> web.Response:
+        path = f"/srv/api/{token}/voice/file_0.oga" if local else "voice/file_0.oga"
+        result: dict[str, Any] = {"file_id": "f", "file_size": 5, "file_path": path}
+        return web.json_response({"ok": True, "result": result})
+
+    async def file(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(body=b"sound")
+
+    server = web.Application()
+    server.router.add_post(f"/bot{token}/getFile", get_file)
+    server.router.add_get("/file/{path:.*}", file)
+    runner = web.AppRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0]
+    monkeypatch.setenv("BOT_API_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("BOT_API_SERVER_DIR", "/srv/api")
+    monkeypatch.setenv("BOT_API_FILES_DIR", str(shared))
+    api = BotApi(load_settings())
+    store = FileStore(temp, temp)
+    target = store.source(1, 2)
+    try:
+        await api.download("f", store, target, 5, 1)
+    finally:
+        await api.close()
+        await runner.cleanup()
+    assert target.read_bytes() == b"sound"
+    assert asked == ([] if local else [f"/file/bot{token}/voice/file_0.oga"])
+    assert target.is_symlink() is local
+    store.remove(target)
+    assert kept.exists()

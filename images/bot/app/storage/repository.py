@@ -83,23 +83,36 @@ class Repository:
         """Also proves that the schema is there and may be read."""
         await self._row(sql.SQL("SELECT count(*) FROM messages WHERE id < 0"), {})
 
-    async def add_message(self, new: NewMessage, due_in: float) -> int | None:
-        """The new row's id, or None when this update is known already."""
-        row = await self._row(
+    async def add_message(
+        self, new: NewMessage, due_in: float, owner: str | None = None
+    ) -> DictRow | None:
+        """The new row, or None when this update is known already.
+
+        With an owner it is claimed by him until it is due, as by `claim`.
+        """
+        return await self._row(
             sql.SQL(
                 """
                 INSERT INTO messages (bot_id, update_id, chat_id, message_id, kind, file_id,
-                    file_size, mime_type, status, answer_text, error, due_at)
+                    file_size, mime_type, status, answer_text, error, due_at,
+                    claim, claimed_by, attempts, lease_until)
                 VALUES (%(bot_id)s, %(update_id)s, %(chat_id)s, %(message_id)s, %(kind)s,
                     %(file_id)s, %(file_size)s, %(mime_type)s, %(status)s, %(answer_text)s,
-                    %(error)s, now() + make_interval(secs => %(due_in)s))
+                    %(error)s, now() + make_interval(secs => %(due_in)s),
+                    %(claim)s, %(owner)s::text, (%(owner)s::text IS NOT NULL)::int,
+                    CASE WHEN %(owner)s::text IS NOT NULL
+                        THEN now() + make_interval(secs => %(due_in)s) END)
                 ON CONFLICT (bot_id, update_id) DO NOTHING
-                RETURNING id
+                RETURNING *
                 """
             ),
-            {**new.__dict__, "due_in": due_in},
+            {
+                **new.__dict__,
+                "due_in": due_in,
+                "owner": owner,
+                "claim": uuid.uuid4() if owner else None,
+            },
         )
-        return row["id"] if row else None
 
     async def add_callback(
         self, source: str, delivery_id: str, body: bytes, receiver: str, due_in: float

@@ -15,7 +15,7 @@ from psycopg.rows import DictRow
 
 from app.core.backoff import Backoff
 from app.core.config import Settings
-from app.core.errors import Again, DiskFull, LeaseLost, Refused
+from app.core.errors import Again, DiskFull, FloodWait, LeaseLost, Refused
 from app.core.logs import log
 from app.core.metrics import ANSWERS, JOB_SECONDS, JOBS
 from app.queue.broker import Lane, Witness
@@ -135,8 +135,13 @@ class Jobs:
         log.debug("job is done or in work already", table=table, row=row_id)
         JOBS.labels(table, "repeated").inc()
 
-    async def process_message(self, row_id: int) -> None:
-        await self.process("messages", row_id)
+    async def answer(self, row: DictRow) -> None:
+        """Answer a message whose row was made as ours."""
+        await self._work("messages", row)
+
+    async def hand_back(self, row: DictRow) -> None:
+        """A row that was made as ours, and that we have no time for."""
+        await self._release("messages", row, 0, "the process was stopped", bad=False)
 
     async def _alone(self, table: Table, row_id: int, lane: Lane) -> None:
         """Not claimed while it waits: whoever kills this process meanwhile must not condemn it."""
@@ -176,7 +181,7 @@ class Jobs:
         logger = log.bind(table=table, row=row["id"], attempt=row["attempts"])
         if table == "messages":
             logger = logger.bind(update_id=row["update_id"])
-        delay, said, bad = retry_delay(row["attempts"]), "", False
+        delay, said, bad, known = retry_delay(row["attempts"]), "", False, False
         try:
             async with self._lease(table, row):
                 work = self._message if table == "messages" else self._callback
@@ -195,7 +200,7 @@ class Jobs:
             result, said, bad = "retry", str(error), True
             logger.warning("ffmpeg ended badly", error=said, bad_tries=row["crashes"] + 1)
         except Again as error:
-            result, said = "retry", str(error)
+            result, said, known = "retry", str(error), isinstance(error, FloodWait)
             delay = error.delay if error.delay is not None else delay
             logger.warning("job will be tried again", error=said, retry_in_s=delay)
         except TRANSIENT as error:
@@ -206,7 +211,8 @@ class Jobs:
             logger.exception("job failed in a way that nobody foresaw", retry_in_s=delay)
         if said:
             await self._release(table, row, delay, said, bad=bad)
-        if self.outlook is not None:
+        if self.outlook is not None and not known:
+            # A pause that the Bot API asks for is nobody's trouble.
             self.outlook.note((table, row["id"]), result, said)
         took = time.monotonic() - began
         JOBS.labels(table, result).inc()
@@ -332,7 +338,7 @@ class Jobs:
         """
 
         async def send_and_close() -> str | None:
-            message_id, problem = None, None
+            message_id, problem, sent = None, None, None
             if message is not None:
                 # Nobody can have sent it before the first try.
                 if row["attempts"] > 1:
@@ -341,7 +347,13 @@ class Jobs:
                     ANSWERS.labels("already_sent").inc()
                 else:
                     message_id, problem = await self._send(row, message)
-            await self._insist(lambda: close(message_id, problem))
+                    sent = message_id
+            closing = self._insist(lambda: close(message_id, problem))
+            if sent is None:
+                await closing
+            else:
+                # Side by side: whoever of them is there knows it as soon as may be.
+                await asyncio.gather(self.witness.remember(row["job"], sent), closing)
             return problem
 
         # The last look before what can't be undone. Sending takes less time than the lease.
@@ -366,7 +378,6 @@ class Jobs:
             ANSWERS.labels("undeliverable").inc()
             return None, str(error)
         ANSWERS.labels("sent").inc()
-        await self.witness.remember(row["job"], message_id)
         return message_id, None
 
     # Callbacks
