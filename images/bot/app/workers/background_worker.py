@@ -276,7 +276,7 @@ class BackgroundWorker:
     async def _watch_disk(self, stop: asyncio.Event) -> None:
         say = self._say("disk", 3 * DISK_SECONDS)
         while True:
-            problem = None
+            problem: str | None = None
             for directory in (self._files.temp_dir, self._files.audio_dir):
                 problem = problem or await asyncio.to_thread(self._files.probe, directory)
             say(problem)
