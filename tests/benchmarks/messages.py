@@ -131,7 +131,7 @@ def voices(folder: Path, running: Servers, code: Path, number: int, voice: bytes
     """The same, with one worker that is ready."""
     with bot(folder, running, code) as stack:
         stack.start("worker", **CALM)
-        stack.wait_healthy("worker", **CALM)
+        stack.wait_healthy("worker")
         for index in range(number):
             stack.push_voice(voice, chat_id=1 + index % CHATS)
         stack.start("primary", **CALM)

@@ -32,7 +32,8 @@ def ffmpeg_with(stack: Stack, script: str) -> dict[str, str]:
     path = folder / "ffmpeg"
     path.write_text(
         '#!/bin/sh\nlast=; for a; do [ "$last" = -i ] && in=$a; last=$a; done\n'
-        f'run() {{ {program("apt-get install ffmpeg", "ffmpeg")} "$@"; }}\n{script}\n'
+        f"real={program('apt-get install ffmpeg', 'ffmpeg')}\n"
+        f'run() {{ $real "$@"; }}\n{script}\n'
     )
     path.chmod(0o755)
     return {"PATH": f"{folder}:{stack.env('worker', 'x')['PATH']}"}
@@ -76,7 +77,7 @@ def restarted_until(stack: Stack, worker: Process, done: Callable[[], Any], **ex
 def test_a_file_that_kills_ffmpeg_is_refused_at_the_third_try(stack: Stack, tmp_path: Path) -> None:
     """A real ffmpeg and a real file: twenty minutes are more than its second of CPU time."""
     count = stack.folder / "count"
-    extra = ffmpeg_with(stack, f'echo x >> {count}\nulimit -t 1\nrun "$@"')
+    extra = ffmpeg_with(stack, f'echo x >> {count}\nulimit -t 1\nexec $real "$@"')
     long = tmp_path / "long.flac"
     silence = ["-af", "volume=0", "-ar", "8000"]
     sound = make_audio(long, 1200, *silence)
@@ -216,7 +217,7 @@ def test_workers_of_two_hosts_and_two_lives_are_told_apart(stack: Stack, voice: 
     for number in range(2):
         beat = str(stack.folder / f"beat-{number}")
         stack.start("worker", HEARTBEAT_FILE=beat, **extra)
-        stack.wait_healthy("worker", HEARTBEAT_FILE=beat)
+        until("it is ready", lambda beat=beat: stack.health("worker", HEARTBEAT_FILE=beat)[0])
     updates = [stack.push_voice(voice, chat_id=chat) for chat in (1, 2)]
     rows = [stack.wait_closed(update_id) for update_id in updates]
     names = consumers(stack, "jobs")
@@ -259,7 +260,7 @@ def test_everything_in_retry_is_unhealthy(stack: Stack, voice: bytes) -> None:
     stack.wait_healthy("worker")
     fault = {"method": "getFile", "error_code": 500, "description": "Internal Server Error"}
     stack.control("POST", f"/bots/{stack.bot_id}/faults", fault)
-    for chat in range(3):
+    for chat in (1, 2, 3):
         stack.push_voice(voice, chat_id=chat)
     until("it is unhealthy", lambda: not stack.health("worker")[0], 60)
     assert "everything is put off" in stack.health("worker")[1]
