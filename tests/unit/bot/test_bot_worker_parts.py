@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from aiohttp import web
 from app.core.config import load_settings
 from app.core.errors import Again, ConfigError, Refused
 from app.queue.broker import entry, identity, parse_entry
+from app.storage.batch import Batcher
 from app.storage.files import FileStore
 from app.telegram.client import BotApi
 from app.telegram.local_files import shared_file
@@ -254,3 +256,37 @@ async def test_a_file_is_had_by_the_rules_of_the_server(
     assert target.is_symlink() is local
     store.remove(target)
     assert kept.exists()
+
+
+async def test_what_comes_together_shares_a_statement() -> None:
+    statements: list[list[int]] = []
+
+    async def work(items: list[int]) -> list[int]:
+        statements.append(items)
+        await asyncio.sleep(0.001)
+        if 13 in items:
+            raise ValueError("13")
+        return [item * 2 for item in items]
+
+    batcher = Batcher(work)
+    assert await batcher(1) == 2
+    assert await asyncio.gather(*map(batcher, range(2, 6))) == [4, 6, 8, 10]
+    assert statements[:2] == [[1], [2, 3, 4, 5]]
+    # One that can't be written does not take the others with it, nor one that nobody waits for.
+    given_up = asyncio.create_task(batcher(7))
+    tasks = [asyncio.create_task(batcher(item)) for item in (12, 13, 14)]
+    await soon()
+    given_up.cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(item) for item in found] == [int, ValueError, int]
+    assert len(await asyncio.gather(*map(batcher, range(200, 500)))) == 300
+    assert max(map(len, statements)) == 100
+
+
+async def test_an_outage_is_everybodys() -> None:
+    async def work(_: list[int]) -> list[int]:
+        raise psycopg.OperationalError("away")
+
+    batcher = Batcher(work)
+    found = await asyncio.gather(batcher(1), batcher(2), return_exceptions=True)
+    assert [type(item) for item in found] == [psycopg.OperationalError] * 2

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from psycopg import sql
 from psycopg.rows import DictRow
 
+from app.storage.batch import Batcher
 from app.storage.postgres import Pool
 
 Table = Literal["messages", "callbacks"]
@@ -70,9 +71,45 @@ def _one_line(text: str) -> str:
     return " ".join(text.replace("\x00", "").split())[:ERROR_LENGTH]
 
 
+NEW_MESSAGE = {
+    "bot_id": "bigint",
+    "update_id": "bigint",
+    "chat_id": "bigint",
+    "message_id": "bigint",
+    "kind": "text",
+    "file_id": "text",
+    "file_size": "bigint",
+    "mime_type": "text",
+    "status": "text",
+    "answer_text": "text",
+    "error": "text",
+}
+ADD_MESSAGES = sql.SQL(
+    """
+    INSERT INTO messages ({columns}, due_at, claim, claimed_by, attempts, lease_until)
+    SELECT {columns}, now() + make_interval(secs => due_in),
+        CASE WHEN owner IS NOT NULL THEN gen_random_uuid() END, owner,
+        (owner IS NOT NULL)::int,
+        CASE WHEN owner IS NOT NULL THEN now() + make_interval(secs => due_in) END
+    FROM unnest({arrays}, %(due_in)s::float[], %(owner)s::text[])
+        AS came ({columns}, due_in, owner)
+    ON CONFLICT (bot_id, update_id) DO NOTHING
+    RETURNING *
+    """
+).format(
+    columns=sql.SQL(", ").join(map(sql.Identifier, NEW_MESSAGE)),
+    arrays=sql.SQL(", ").join(
+        sql.SQL("{}::{}[]").format(sql.Placeholder(name), sql.SQL(kind))
+        for name, kind in NEW_MESSAGE.items()
+    ),
+)
+
+
 class Repository:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._adding = Batcher(self._add_messages)
+        self._closing = Batcher(self._close_messages)
 
     async def _row(self, query: sql.Composed | sql.SQL, values: dict[str, Any]) -> DictRow | None:
         async with self._pool.connection() as connection:
@@ -90,29 +127,21 @@ class Repository:
 
         With an owner it is claimed by him until it is due, as by `claim`.
         """
-        return await self._row(
-            sql.SQL(
-                """
-                INSERT INTO messages (bot_id, update_id, chat_id, message_id, kind, file_id,
-                    file_size, mime_type, status, answer_text, error, due_at,
-                    claim, claimed_by, attempts, lease_until)
-                VALUES (%(bot_id)s, %(update_id)s, %(chat_id)s, %(message_id)s, %(kind)s,
-                    %(file_id)s, %(file_size)s, %(mime_type)s, %(status)s, %(answer_text)s,
-                    %(error)s, now() + make_interval(secs => %(due_in)s),
-                    %(claim)s, %(owner)s::text, (%(owner)s::text IS NOT NULL)::int,
-                    CASE WHEN %(owner)s::text IS NOT NULL
-                        THEN now() + make_interval(secs => %(due_in)s) END)
-                ON CONFLICT (bot_id, update_id) DO NOTHING
-                RETURNING *
-                """
-            ),
-            {
-                **new.__dict__,
-                "due_in": due_in,
-                "owner": owner,
-                "claim": uuid.uuid4() if owner else None,
-            },
-        )
+        return await self._adding((new, due_in, owner))
+
+    async def _add_messages(
+        self, items: list[tuple[NewMessage, float, str | None]]
+    ) -> list[DictRow | None]:
+        values: dict[str, list[Any]] = {
+            name: [getattr(new, name) for new, _, _ in items] for name in NEW_MESSAGE
+        }
+        values["due_in"] = [due_in for _, due_in, _ in items]
+        values["owner"] = [owner for _, _, owner in items]
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(ADD_MESSAGES, values)
+            rows = {(row["bot_id"], row["update_id"]): row for row in await cursor.fetchall()}
+        # Of two that are the same in one batch, one has made the row.
+        return [rows.pop((new.bot_id, new.update_id), None) for new, _, _ in items]
 
     async def add_callback(
         self, source: str, delivery_id: str, body: bytes, receiver: str, due_in: float
@@ -261,26 +290,31 @@ class Repository:
         self, row_id: int, answer_message_id: int | None, error: str | None
     ) -> bool:
         """The end of a message. Names no claim: what was sent was sent, whoever holds the row."""
-        found = await self._row(
-            sql.SQL(
-                """
-                UPDATE messages SET closed_at = now(), claim = NULL, lease_until = NULL,
-                    status = CASE WHEN status = 'failed' THEN status ELSE 'done' END,
-                    answered_at = CASE WHEN %(message_id)s::bigint IS NULL THEN NULL
-                        ELSE now() END,
-                    answer_message_id = %(message_id)s::bigint,
-                    error = coalesce(%(error)s::text, error), updated_at = now()
-                WHERE id = %(id)s AND closed_at IS NULL
-                RETURNING id
-                """
-            ),
-            {
-                "message_id": answer_message_id,
-                "error": _one_line(error) if error else None,
-                "id": row_id,
-            },
+        return await self._closing((row_id, answer_message_id, error))
+
+    async def _close_messages(self, items: list[tuple[int, int | None, str | None]]) -> list[bool]:
+        query = sql.SQL(
+            """
+            UPDATE messages SET closed_at = now(), claim = NULL, lease_until = NULL,
+                status = CASE WHEN status = 'failed' THEN status ELSE 'done' END,
+                answered_at = CASE WHEN ended.message_id IS NULL THEN NULL ELSE now() END,
+                answer_message_id = ended.message_id,
+                error = coalesce(ended.reason, messages.error), updated_at = now()
+            FROM unnest(%(ids)s::bigint[], %(message_ids)s::bigint[], %(errors)s::text[])
+                AS ended (row_id, message_id, reason)
+            WHERE messages.id = ended.row_id AND closed_at IS NULL
+            RETURNING messages.id
+            """
         )
-        return found is not None
+        values = {
+            "ids": [row_id for row_id, _, _ in items],
+            "message_ids": [message_id for _, message_id, _ in items],
+            "errors": [_one_line(error) if error else None for _, _, error in items],
+        }
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(query, values)
+            closed = {row["id"] for row in await cursor.fetchall()}
+        return [row_id in closed for row_id, _, _ in items]
 
     async def close_callback(
         self, row_id: int, answer_message_id: int | None, error: str | None

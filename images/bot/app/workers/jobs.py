@@ -32,6 +32,7 @@ from app.workers.turnstile import Turnstile
 # Tries that end badly: the process vanished, ffmpeg died or took too long, an error nobody foresaw.
 MAX_BAD_TRIES = 3
 TEXT_LIMIT = 4096
+NOTED_SECONDS = 0.1
 
 
 def retry_delay(attempts: int) -> float:
@@ -217,7 +218,9 @@ class Jobs:
         took = time.monotonic() - began
         JOBS.labels(table, result).inc()
         JOB_SECONDS.labels(table).observe(took)
-        logger.info("job ended", result=result, ms=round(took * 1000))
+        # A text that was answered was recorded a moment ago; more than one line says nothing more.
+        quiet = self.turnstile is None and not said
+        (logger.debug if quiet else logger.info)("job ended", result=result, ms=round(took * 1000))
 
     async def _release(
         self, table: Table, row: DictRow, delay: float, error: str, *, bad: bool
@@ -348,12 +351,13 @@ class Jobs:
                 else:
                     message_id, problem = await self._send(row, message)
                     sent = message_id
-            closing = self._insist(lambda: close(message_id, problem))
-            if sent is None:
-                await closing
-            else:
-                # Side by side: whoever of them is there knows it as soon as may be.
-                await asyncio.gather(self.witness.remember(row["job"], sent), closing)
+            closing = asyncio.ensure_future(self._insist(lambda: close(message_id, problem)))
+            if sent is not None:
+                # Where PostgreSQL does not take it at once, Redis must know.
+                await asyncio.wait({closing}, timeout=NOTED_SECONDS)
+                if not closing.done():
+                    await self.witness.remember(row["job"], sent)
+            await closing
             return problem
 
         # The last look before what can't be undone. Sending takes less time than the lease.
