@@ -11,8 +11,14 @@ LIMIT = 100
 class Batcher[Item, Result]:
     """Alone an item goes at once; of a thousand, a hundred share a statement and its commit."""
 
-    def __init__(self, work: Callable[[list[Item]], Awaitable[list[Result]]]) -> None:
+    def __init__(
+        self,
+        work: Callable[[list[Item]], Awaitable[list[Result]]],
+        everybodys: tuple[type[Exception], ...] = TRANSIENT,
+    ) -> None:
+        """After any error but `everybodys` each item is tried by itself."""
         self._work = work
+        self._everybodys = everybodys
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -32,7 +38,11 @@ class Batcher[Item, Result]:
         try:
             results = await self._work([item for item, _ in batch])
         except BaseException as error:
-            if len(batch) > 1 and isinstance(error, Exception) and not isinstance(error, TRANSIENT):
+            if (
+                len(batch) > 1
+                and isinstance(error, Exception)
+                and not isinstance(error, self._everybodys)
+            ):
                 # One of them can't be written: the others can.
                 for one in batch:
                     await self._do([one])
