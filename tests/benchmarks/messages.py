@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -52,10 +53,16 @@ def say(text: str) -> None:
 
 @dataclass
 class Rates:
-    """Messages a second, one figure for each round."""
+    """One figure for each round: messages a second, and ms of CPU for each.
+
+    The CPU is that of the process which is measured, and of its ffmpegs: it says the same on a
+    machine that others use as well.
+    """
 
     voices: list[float] = field(default_factory=list)
+    voices_cpu: list[float] = field(default_factory=list)
     texts: list[float] = field(default_factory=list)
+    texts_cpu: list[float] = field(default_factory=list)
 
 
 def code_of(revision: str | None, folder: Path) -> Path:
@@ -116,27 +123,41 @@ def rate(stack: harness.Stack, number: int, seconds: float) -> float:
     return number / float(row["took"])
 
 
-def texts(folder: Path, running: Servers, code: Path, number: int) -> float:
+def cpu_seconds(process: harness.Process) -> float:
+    """Its own and that of the children which have ended."""
+    text = Path(f"/proc/{process.popen.pid}/stat").read_text(encoding="ascii")
+    return sum(map(int, text.rpartition(")")[2].split()[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def texts(folder: Path, running: Servers, code: Path, number: int) -> tuple[float, float]:
     """They wait for the primary, which takes them in as fast as it can."""
     with bot(folder, running, code) as stack:
         for index in range(number):
             stack.push_message(chat_id=1 + index % CHATS, text="/help")
-        stack.start("primary", **CALM)
-        return rate(stack, number, 120)
+        primary = stack.start("primary", **CALM)
+        first = "SELECT 1 FROM messages LIMIT 1"
+        harness.until("it began", lambda: stack.query(first), 60, 0.02)
+        began = cpu_seconds(primary)
+        found = rate(stack, number, 120)
+        return found, (cpu_seconds(primary) - began) * 1000 / number
 
 
-def voices(folder: Path, running: Servers, code: Path, number: int, voice: bytes) -> float:
+def voices(
+    folder: Path, running: Servers, code: Path, number: int, voice: bytes
+) -> tuple[float, float]:
     """The same, with one worker that is ready."""
     with bot(folder, running, code) as stack:
-        stack.start("worker", **CALM)
+        worker = stack.start("worker", **CALM)
         stack.wait_healthy("worker")
         for index in range(number):
             stack.push_voice(voice, chat_id=1 + index % CHATS)
         stack.start("primary", **CALM)
-        return rate(stack, number, 300)
+        began = cpu_seconds(worker)
+        found = rate(stack, number, 300)
+        return found, (cpu_seconds(worker) - began) * 1000 / number
 
 
-def alone(folder: Path, number: int, voice: bytes) -> float:
+def alone(folder: Path, number: int, voice: bytes) -> tuple[float, float]:
     """ffmpeg with the bot's own command line, as often, as many at a time."""
     from app.workers.audio import Limits, command_line
 
@@ -150,43 +171,77 @@ def alone(folder: Path, number: int, voice: bytes) -> float:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         target.unlink()
 
-    began = time.monotonic()
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         list(pool.map(convert, range(number)))
-    return number / (time.monotonic() - began)
+    took, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return number / took, cpu * 1000 / number
 
 
 def table(rates: dict[str, Rates], seconds: float, options: argparse.Namespace) -> str:
-    def middle(values: list[float]) -> float:
-        return statistics.median(values)
-
-    after = rates["after"]
-    ffmpeg = middle(rates["ffmpeg"].voices)
-    lines = [
-        f"| messages a second, median of {options.rounds} (least … most) | before | after | "
-        "after : before |",
-        "|---|---:|---:|---:|",
-    ]
+    ffmpeg, after, before = rates["ffmpeg"], rates["after"], rates.get("before", Rates())
 
     def cell(values: list[float]) -> str:
         if not values:
             return ""
-        return f"{middle(values):.1f} ({min(values):.1f} … {max(values):.1f})"
+        middle = statistics.median(values)
+        return f"{middle:.1f} ({min(values):.1f} … {max(values):.1f})"
 
-    def ratio(new: list[float], old: list[float]) -> str:
-        return f"**{middle(new) / middle(old):.2f}**" if old else ""
+    def ratio(new: list[float], old: list[float], *, bold: bool = True) -> str:
+        if not new or not old:
+            return ""
+        text = f"{statistics.median(new) / statistics.median(old):.2f}"
+        return f"**{text}**" if bold else text
 
-    before = rates.get("before", Rates())
-    lines += [
-        f"| texts, {options.texts} from {CHATS} chats | {cell(before.texts)} | "
-        f"{cell(after.texts)} | {ratio(after.texts, before.texts)} |",
-        f"| voices of {seconds:.0f} s, {options.voices} with one worker | {cell(before.voices)} | "
-        f"{cell(after.voices)} | {ratio(after.voices, before.voices)} |",
-        f"| of ffmpeg alone, {cell(rates['ffmpeg'].voices)} a second | "
-        + (f"{middle(before.voices) / ffmpeg:.2f}" if before.voices else "")
-        + f" | **{middle(after.voices) / ffmpeg:.2f}** | |",
+    texts = f"texts, {options.texts} from {CHATS} chats"
+    voices = f"voices of {seconds:.0f} s, {options.voices} with one worker"
+    rows: list[tuple[str, str, str, str]] = [
+        (
+            f"median of {options.rounds} rounds (least … most)",
+            "before",
+            "after",
+            "after : before",
+        ),
+        ("---", "---:", "---:", "---:"),
+        (
+            f"{texts}: a second",
+            cell(before.texts),
+            cell(after.texts),
+            ratio(after.texts, before.texts),
+        ),
+        (
+            "ms of the primary's CPU for each",
+            cell(before.texts_cpu),
+            cell(after.texts_cpu),
+            ratio(after.texts_cpu, before.texts_cpu),
+        ),
+        (
+            f"{voices}: a second",
+            cell(before.voices),
+            cell(after.voices),
+            ratio(after.voices, before.voices),
+        ),
+        (
+            f"beside ffmpeg alone, {cell(ffmpeg.voices)} a second",
+            ratio(before.voices, ffmpeg.voices, bold=False),
+            ratio(after.voices, ffmpeg.voices),
+            "",
+        ),
+        (
+            "ms of the worker's CPU for each, with its ffmpeg",
+            cell(before.voices_cpu),
+            cell(after.voices_cpu),
+            ratio(after.voices_cpu, before.voices_cpu),
+        ),
+        (
+            f"share of ffmpeg alone in it, {cell(ffmpeg.voices_cpu)} ms",
+            ratio(ffmpeg.voices_cpu, before.voices_cpu, bold=False),
+            ratio(ffmpeg.voices_cpu, after.voices_cpu),
+            "",
+        ),
     ]
-    return "\n".join(lines)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def main() -> int:
@@ -213,16 +268,19 @@ def main() -> int:
                 for which, code in codes.items():
                     place = folder / f"{which}-{number}"
                     if options.texts:
-                        found = texts(place / "texts", running, code, options.texts)
+                        found, cpu = texts(place / "texts", running, code, options.texts)
                         rates[which].texts.append(found)
-                        say(f"round {number + 1}: {which}: {found:.1f} texts/s")
+                        rates[which].texts_cpu.append(cpu)
+                        say(f"round {number + 1}: {which}: {found:.1f} texts/s, {cpu:.2f} ms CPU")
                     if options.voices:
-                        found = voices(place / "voices", running, code, options.voices, voice)
+                        found, cpu = voices(place / "voices", running, code, options.voices, voice)
                         rates[which].voices.append(found)
-                        say(f"round {number + 1}: {which}: {found:.1f} voices/s")
-                found = alone(folder / f"alone-{number}", options.voices or 100, voice)
+                        rates[which].voices_cpu.append(cpu)
+                        say(f"round {number + 1}: {which}: {found:.1f} voices/s, {cpu:.1f} ms CPU")
+                found, cpu = alone(folder / f"alone-{number}", options.voices or 100, voice)
                 rates["ffmpeg"].voices.append(found)
-                say(f"round {number + 1}: ffmpeg alone: {found:.1f} a second")
+                rates["ffmpeg"].voices_cpu.append(cpu)
+                say(f"round {number + 1}: ffmpeg alone: {found:.1f}/s, {cpu:.1f} ms CPU")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end\n")
     print(table(rates, options.seconds, options))
     return 0
