@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import secrets
 
 from app.bot.dispatch import make_feed
 from app.bot.inbox import Inbox
@@ -37,7 +36,7 @@ class Parts:
             api=api,
             files=files,
             witness=Witness(self._broker, settings.redis_prefix),
-            owner=f"{settings.instance_id}/{secrets.token_hex(3)}",
+            owner=self._broker.consumer,
         )
         self._inbox = Inbox(settings, api, repository, JobQueue(self._broker), files, jobs)
         self.feed: Feed = make_feed(settings, self._inbox, api)

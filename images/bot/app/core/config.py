@@ -88,6 +88,19 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _absolute(value: Path) -> Path:
+    if not value.is_absolute():
+        raise ValueError("it must be an absolute path")
+    return value
+
+
+def _days(value: float) -> float:
+    """What is forgotten is not recognised when it comes again: Telegram keeps it for a day."""
+    if value != 0 and not value >= 2:
+        raise ValueError("it must be 0 (keep for ever) or at least 2 days")
+    return value
+
+
 class Settings(BaseSettings):
     """All settings of all roles. A secret never comes from the environment itself."""
 
@@ -113,6 +126,10 @@ class Settings(BaseSettings):
     s3_secret_key: Annotated[SecretStr, AfterValidator(_secret)] | None = None
     webhook_secrets: Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None = None
 
+    bot_api_server_dir: Annotated[Path, AfterValidator(_absolute)] = Path(
+        "/var/lib/telegram-bot-api"
+    )
+    bot_api_files_dir: Annotated[Path, AfterValidator(_absolute)] | None = None
     temp_dir: Path = Path("/app/storage/temp")
     audio_dir: Path = Path("/app/storage/audio")
     logs_dir: Path = Path("/app/logs")
@@ -124,6 +141,7 @@ class Settings(BaseSettings):
     max_audio_seconds: int = Field(default=4 * 3600, ge=1)
     transcode_seconds: int = Field(default=120, ge=1, le=3600)
     worker_concurrency: int = Field(default=2, ge=1, le=64)
+    short_concurrency: int = Field(default=8, ge=1, le=64)
     lease_seconds: float = Field(default=20, ge=2, le=600)
     sweep_seconds: float = Field(default=5, ge=0.2, le=300)
     requeue_seconds: float = Field(default=30, ge=1, le=3600)
@@ -134,6 +152,8 @@ class Settings(BaseSettings):
     keep_updates_hours: float = Field(default=48, ge=25)
     keep_failed_updates_hours: float = Field(default=30 * 24, ge=25)
     keep_audio_hours: float = Field(default=24, ge=0)
+    keep_messages_days: Annotated[float, AfterValidator(_days)] = 90
+    keep_callbacks_days: Annotated[float, AfterValidator(_days)] = 30
     stop_seconds: float = Field(default=15, ge=1, le=300)
     login_check_seconds: float = Field(default=20, ge=0.5, le=30)
     webhook_port: int = Field(default=8080, ge=1, le=65535)

@@ -17,6 +17,8 @@ JOB_SECONDS = Histogram(
 )
 ANSWERS = Counter("aisha_answers", "Answers to users", ["result"])
 REQUEUED = Counter("aisha_jobs_requeued", "Rows that the sweeper queued again", ["kind"])
+OPEN_ROWS = Gauge("aisha_open_rows", "Rows whose work is not done", ["kind"])
+OLDEST_ROW = Gauge("aisha_oldest_open_row_seconds", "Age of the oldest of them", ["kind"])
 CALLBACKS = Counter("aisha_callbacks", "Webhook calls", ["result"])
 
 

@@ -1,21 +1,26 @@
-"""The queue: a Redis stream with a consumer group, every key below the prefix."""
+"""The queue: two Redis streams with a consumer group each, every key below the prefix.
+
+Long work (what ffmpeg does) and short work (answers, notifications) wait in streams of their own
+and have places of their own in each worker, so that two long files don't hold back everybody. An
+entry is only a row's number. Losing one costs time: the row is the truth, and the sweeper brings it
+back.
+"""
 
 import asyncio
 import contextlib
+import json
+import secrets
+import socket
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError, ResponseError
-from taskiq import AckableMessage, AsyncBroker
-from taskiq.acks import AcknowledgeType
-from taskiq.kicker import AsyncKicker
-from taskiq.receiver import Receiver
-from taskiq_redis import RedisStreamBroker
 
 from app.core.backoff import Backoff
 from app.core.config import Settings
@@ -23,172 +28,228 @@ from app.core.errors import Again
 from app.core.logs import log
 from app.storage.repository import Table
 
-BLOCK_MS = 2000
+Lane = Literal["long", "short"]
+LANES: tuple[Lane, ...] = ("long", "short")
+# The former release has one stream: its entries are still taken, and it takes what is put there.
+STREAMS: dict[Lane, str] = {"long": "jobs", "short": "jobs:short"}
+TASKS: dict[Table, str] = {"messages": "process_message", "callbacks": "process_callback"}
+TABLES_OF_TASKS: dict[str, Table] = {name: table for table, name in TASKS.items()}
+LANE_OF: dict[Table, Lane] = {"messages": "long", "callbacks": "short"}
+
+BLOCK_MS = 500
 CLAIM_EVERY_S = 30.0
 KICK_SECONDS = 3.0
-TASKS: dict[Table, str] = {"messages": "process_message", "callbacks": "process_callback"}
+# What nobody takes must not fill Redis: the oldest entries go, and the sweeper brings them back.
+STREAM_LENGTH = 100_000
+# A consumer is one life of one worker: what is left of it goes when it has nothing pending.
+CONSUMER_IDLE_MS = 3_600_000
+NETWORK = (RedisError, OSError, TimeoutError)
 
 
-class StreamBroker(RedisStreamBroker):
-    """taskiq-redis's broker with a listener of its own.
+def identity(settings: Settings) -> str:
+    """Who takes work, in Redis and in the rows: no other host's worker, no former life of ours."""
+    return f"{settings.instance_id}@{socket.gethostname()}/{secrets.token_hex(4)}"
 
-    The inherited one takes its autoclaim lock at a key without our prefix (the ACL refuses it),
-    claims abandoned jobs only when a new one arrives, and ends for good at the first error.
-    """
 
-    def __init__(self, *args: Any, on_read: Callable[[str | None], None], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._on_read = on_read
+@dataclass(frozen=True)
+class Delivery:
+    """One entry of a stream: a row's number, and how to say that it was dealt with."""
+
+    table: Table
+    row_id: int
+    ack: Callable[[], Awaitable[None]]
+
+
+def entry(table: Table, row_id: int) -> bytes:
+    """In the form of taskiq, which the former release reads and writes."""
+    task = {
+        "task_id": f"{table}-{row_id}",
+        "task_name": TASKS[table],
+        "labels": {},
+        "labels_types": {},
+        "args": [row_id],
+        "kwargs": {},
+    }
+    return json.dumps(task).encode()
+
+
+def parse_entry(data: bytes | None) -> tuple[Table, int] | None:
+    try:
+        task: Any = json.loads(data or b"")
+        table, row_id = TABLES_OF_TASKS[task["task_name"]], task["args"][0]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return (table, row_id) if type(row_id) is int else None
+
+
+class Broker:
+    """The connections to Redis, the names of all streams, and who we are."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.prefix = settings.redis_prefix
+        self.group = f"{self.prefix}workers"
+        self.consumer = identity(settings)
+        # Above the longest job, or running jobs would be delivered again.
+        self.idle_ms = int((settings.transcode_seconds + 240) * 1000)
+        self._pool: Any = BlockingConnectionPool.from_url(
+            settings.reveal("redis_url"),
+            max_connections=settings.worker_concurrency + settings.short_concurrency + 6,
+            timeout=5,
+            protocol=2,
+            socket_timeout=BLOCK_MS / 1000 + 4,
+            socket_connect_timeout=3,
+            socket_keepalive=True,
+            health_check_interval=15,
+            retry=Retry(ConstantBackoff(0.2), 1),
+            client_name=settings.instance_id.replace(" ", "-"),
+        )
+        self.redis: Any = Redis(connection_pool=self._pool)
+
+    def stream(self, lane: Lane) -> str:
+        return f"{self.prefix}{STREAMS[lane]}"
 
     async def startup(self) -> None:
-        # The listener makes the group: a process must start while Redis is away.
-        await AsyncBroker.startup(self)
+        """Nothing: a process must start while Redis is away."""
 
-    def _ack_and_delete(self, message_id: bytes) -> Callable[[], Awaitable[None]]:
-        async def ack() -> None:
-            # Not being able to say so is harmless: the row says that the job is done.
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
-                async with asyncio.timeout(KICK_SECONDS):
-                    redis = Redis(connection_pool=self.connection_pool)
-                    pipe = redis.pipeline(transaction=True)
-                    pipe.xack(self.queue_name, self.consumer_group_name, message_id)
-                    pipe.xdel(self.queue_name, message_id)
-                    await pipe.execute()
+    async def shutdown(self) -> None:
+        await self._pool.disconnect()
 
-        return ack
 
-    async def _read(self, redis: Any, start: str, block: int | None) -> list[Any]:
-        answer = await redis.xreadgroup(
-            self.consumer_group_name,
-            self.consumer_name,
-            {self.queue_name: start},
-            count=1,
-            block=block,
+def make_broker(settings: Settings) -> Broker:
+    return Broker(settings)
+
+
+class Consumer:
+    """The reading side of one stream; it never ends for an error."""
+
+    def __init__(
+        self, broker: Broker, lane: Lane, on_read: Callable[[str | None], None] = lambda _: None
+    ) -> None:
+        self._broker = broker
+        self._redis = broker.redis
+        self._stream = broker.stream(lane)
+        self._on_read = on_read
+        self._backoff = Backoff(0.5, 5.0)
+        self._claim_at = 0.0
+        self._in_hand: set[bytes] = set()
+        # After a lost connection: what was given to us and did not arrive.
+        self._again: str | None = None
+
+    async def take(self, count: int) -> list[Delivery]:
+        """Up to `count` entries; an empty list after half a second without any."""
+        try:
+            entries = await self._entries(count)
+        except ResponseError as error:
+            if str(error).startswith("NOGROUP"):
+                await self._make_group()
+            else:
+                await self._trouble(error)
+            return []
+        except NETWORK as error:
+            await self._trouble(error)
+            self._again = "0"
+            return []
+        if self._backoff.failures:
+            log.info("the queue is back", attempts=self._backoff.failures)
+            self._backoff.reset()
+        self._on_read(None)
+        deliveries = []
+        for message_id, fields in entries:
+            if message_id in self._in_hand:
+                continue
+            found = parse_entry((fields or {}).get(b"data"))
+            if found is None:
+                log.error("an entry of the queue can't be read", stream=self._stream)
+                await self._ack(message_id)
+                continue
+            self._in_hand.add(message_id)
+            deliveries.append(Delivery(*found, self._acker(message_id)))
+        return deliveries
+
+    async def _entries(self, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        if self._again is not None:
+            entries = await self._read(self._again, count, None)
+            self._again = entries[-1][0].decode() if entries else None
+            return entries
+        if time.monotonic() >= self._claim_at:
+            answer = await self._redis.xautoclaim(
+                self._stream,
+                self._broker.group,
+                self._broker.consumer,
+                min_idle_time=self._broker.idle_ms,
+                count=count,
+            )
+            if not answer[1]:
+                await self._forget_consumers()
+                self._claim_at = time.monotonic() + CLAIM_EVERY_S
+            return list(answer[1])
+        return await self._read(">", count, BLOCK_MS)
+
+    async def _read(self, start: str, count: int, block: int | None) -> list[Any]:
+        answer = await self._redis.xreadgroup(
+            self._broker.group, self._broker.consumer, {self._stream: start}, count, block
         )
         return [entry for _, entries in answer or [] for entry in entries]
 
-    async def listen(self) -> AsyncGenerator[AckableMessage]:
-        redis: Any = Redis(connection_pool=self.connection_pool)
-        backoff = Backoff(0.5, 5.0)
-        # First what a former life of this consumer was given and never finished.
-        mine: str | None = "0"
-        claim_at = 0.0
-        while True:
-            try:
-                if mine is not None:
-                    entries = await self._read(redis, mine, None)
-                    mine = entries[-1][0].decode() if entries else None
-                elif time.monotonic() >= claim_at:
-                    answer = await redis.xautoclaim(
-                        self.queue_name,
-                        self.consumer_group_name,
-                        self.consumer_name,
-                        min_idle_time=self.idle_timeout,
-                        count=1,
-                    )
-                    entries = answer[1]
-                    if not entries:
-                        claim_at = time.monotonic() + CLAIM_EVERY_S
-                else:
-                    entries = await self._read(redis, ">", BLOCK_MS)
-            except ResponseError as error:
-                if str(error).startswith("NOGROUP"):
-                    await self._make_group(redis)
-                else:
-                    await self._trouble(error, backoff)
-                continue
-            except (RedisError, OSError, TimeoutError) as error:
-                await self._trouble(error, backoff)
-                mine = "0"
-                continue
-            if backoff.failures:
-                log.info("the queue is back", attempts=backoff.failures)
-                backoff.reset()
-            self._on_read(None)
-            for message_id, fields in entries:
-                ack = self._ack_and_delete(message_id)
-                if not fields or b"data" not in fields:
-                    await ack()
-                    continue
-                yield AckableMessage(data=fields[b"data"], ack=ack)
+    async def _forget_consumers(self) -> None:
+        for consumer in await self._redis.xinfo_consumers(self._stream, self._broker.group):
+            if consumer["pending"] == 0 and consumer["idle"] > CONSUMER_IDLE_MS:
+                await self._redis.xgroup_delconsumer(
+                    self._stream, self._broker.group, consumer["name"]
+                )
 
-    async def _make_group(self, redis: Any) -> None:
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
-            await redis.xgroup_create(
-                self.queue_name, self.consumer_group_name, id="0", mkstream=True
-            )
+    def _acker(self, message_id: bytes) -> Callable[[], Awaitable[None]]:
+        async def ack() -> None:
+            await self._ack(message_id)
+            self._in_hand.discard(message_id)
 
-    async def _trouble(self, error: Exception, backoff: Backoff) -> None:
-        delay = backoff.next()
+        return ack
+
+    async def _ack(self, message_id: bytes) -> None:
+        # Not being able to say so is harmless: the row says that the job is done.
+        with contextlib.suppress(*NETWORK):
+            async with asyncio.timeout(KICK_SECONDS):
+                pipe = self._redis.pipeline(transaction=False)
+                pipe.xack(self._stream, self._broker.group, message_id)
+                pipe.xdel(self._stream, message_id)
+                await pipe.execute()
+
+    async def _make_group(self) -> None:
+        with contextlib.suppress(*NETWORK):
+            await self._redis.xgroup_create(self._stream, self._broker.group, "0", mkstream=True)
+
+    async def _trouble(self, error: Exception) -> None:
+        delay = self._backoff.next()
         text = f"{type(error).__name__}: {error}"
         self._on_read(text)
         log.warning("the queue can't be read", error=text, retry_in_s=round(delay, 1))
         await asyncio.sleep(delay)
 
 
-def _ignore(_: str | None) -> None:
-    return None
-
-
-def make_broker(
-    settings: Settings, on_read: Callable[[str | None], None] = _ignore
-) -> StreamBroker:
-    prefix = settings.redis_prefix
-    return StreamBroker(
-        settings.reveal("redis_url"),
-        queue_name=f"{prefix}jobs",
-        consumer_group_name=f"{prefix}workers",
-        consumer_name=settings.instance_id,
-        max_connection_pool_size=settings.worker_concurrency + 6,
-        # Above the longest job, or running jobs would be delivered again.
-        idle_timeout=int((settings.transcode_seconds + 240) * 1000),
-        on_read=on_read,
-        protocol=2,
-        socket_timeout=BLOCK_MS / 1000 + 3,
-        socket_connect_timeout=3,
-        socket_keepalive=True,
-        health_check_interval=15,
-        timeout=5,
-        retry=Retry(ConstantBackoff(0.2), 1),
-        client_name=settings.instance_id.replace(" ", "-"),
-    )
-
-
-def make_receiver(broker: StreamBroker, settings: Settings) -> Receiver:
-    return Receiver(
-        broker,
-        max_async_tasks=settings.worker_concurrency,
-        # A worker that dies leaves its jobs unacknowledged.
-        ack_type=AcknowledgeType.WHEN_EXECUTED,
-        run_startup=False,
-        wait_tasks_timeout=settings.stop_seconds,
-    )
-
-
 class JobQueue:
     """The sending side. A lost job costs only time: its row stays due for the sweeper."""
 
-    def __init__(self, broker: StreamBroker) -> None:
+    def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._redis: Any = Redis(connection_pool=broker.connection_pool)
 
-    async def put(self, table: Table, row_id: int) -> None:
-        kicker: AsyncKicker[[int], None] = AsyncKicker(TASKS[table], self._broker, {})
+    async def put(self, table: Table, row_id: int, lane: Lane | None = None) -> None:
+        """Without a lane: messages are to be converted, callbacks are short."""
+        stream = self._broker.stream(lane or LANE_OF[table])
         try:
             async with asyncio.timeout(KICK_SECONDS):
-                await kicker.kiq(row_id)
-        except Exception as error:
-            # taskiq wraps whatever the client raises in its own exception.
-            cause = error.__cause__ or error
-            raise Again(f"Redis: {type(cause).__name__}: {cause}") from error
+                await self._broker.redis.xadd(
+                    stream, {"data": entry(table, row_id)}, maxlen=STREAM_LENGTH, approximate=True
+                )
+        except NETWORK as error:
+            raise Again(f"Redis: {type(error).__name__}: {error}") from error
 
-    async def length(self) -> int:
+    async def length(self, lane: Lane) -> int:
         async with asyncio.timeout(KICK_SECONDS):
-            return int(await self._redis.xlen(self._broker.queue_name))
+            return int(await self._broker.redis.xlen(self._broker.stream(lane)))
 
     async def ping(self) -> None:
         async with asyncio.timeout(KICK_SECONDS):
-            await self._redis.ping()
+            await self._broker.redis.ping()
 
 
 class Witness:
@@ -196,21 +257,21 @@ class Witness:
 
     SECONDS = 24 * 3600
 
-    def __init__(self, broker: StreamBroker, prefix: str) -> None:
-        self._redis: Any = Redis(connection_pool=broker.connection_pool)
+    def __init__(self, broker: Broker, prefix: str) -> None:
+        self._redis = broker.redis
         self._prefix = prefix
 
     def _key(self, job: uuid.UUID) -> str:
         return f"{self._prefix}answered:{job}"
 
     async def seen(self, job: uuid.UUID) -> int | None:
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
+        with contextlib.suppress(*NETWORK):
             async with asyncio.timeout(KICK_SECONDS):
                 value = await self._redis.get(self._key(job))
                 return int(value) if value is not None else None
         return None
 
     async def remember(self, job: uuid.UUID, message_id: int) -> None:
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
+        with contextlib.suppress(*NETWORK):
             async with asyncio.timeout(KICK_SECONDS):
                 await self._redis.set(self._key(job), message_id, ex=self.SECONDS)

@@ -1,6 +1,8 @@
 """The connection pool to PostgreSQL."""
 
 import re
+import time
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
@@ -52,6 +54,18 @@ def refused_by_postgres(error: psycopg.Error) -> str | None:
     return None
 
 
+# A connection that was good so lately is taken as good: asking costs as much as most queries do.
+CHECKED_SECONDS = 1.0
+_good_at: "WeakKeyDictionary[AsyncConnection[DictRow], float]" = WeakKeyDictionary()
+
+
+async def check(connection: AsyncConnection[DictRow]) -> None:
+    now = time.monotonic()
+    if now - _good_at.get(connection, -CHECKED_SECONDS) >= CHECKED_SECONDS:
+        await AsyncConnectionPool.check_connection(connection)
+        _good_at[connection] = now
+
+
 def make_pool(url: str, instance: str, size: int) -> Pool:
     """A closed pool: opening it needs no database, and an outage never closes it."""
     return AsyncConnectionPool(
@@ -74,7 +88,7 @@ def make_pool(url: str, instance: str, size: int) -> Pool:
         # Attempts within one reconnect get rarer up to this time; then they start anew.
         reconnect_timeout=5,
         max_lifetime=1800,
-        check=AsyncConnectionPool.check_connection,
+        check=check,
         open=False,
         name=instance,
     )

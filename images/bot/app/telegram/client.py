@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, TraceConfig
@@ -18,6 +19,7 @@ from app.core.config import Settings
 from app.core.errors import Again, BotApiFailed, FloodWait, Refused
 from app.core.health import REMEMBERED_SECONDS, Heartbeat, Streak
 from app.storage.files import FileStore, too_big
+from app.telegram.local_files import shared_file
 
 if TYPE_CHECKING:
     from app.telegram.limiter import Limiter
@@ -281,9 +283,12 @@ class BotApi:
         return int(message["message_id"])
 
     async def download(
-        self, file_id: str, files: FileStore, target: Any, limit: int, attempts: int
-    ) -> int:
-        """Stream a file into `target`; Refused or Again, never half a file."""
+        self, file_id: str, files: FileStore, target: Path, limit: int, attempts: int
+    ) -> None:
+        """Make `target`: the whole file, or a link to where a local Bot API server has put it.
+
+        Refused or Again when it can't be had.
+        """
         try:
             file = cast("dict[str, Any]", await self.call("getFile", file_id=file_id))
         except ApiError as error:
@@ -302,6 +307,13 @@ class BotApi:
         path = file.get("file_path")
         if not isinstance(path, str) or not path:
             raise Again("Bot API: getFile gave no file_path")
+        if path.startswith("/"):
+            found = shared_file(
+                path, self._settings.bot_api_server_dir, self._settings.bot_api_files_dir, limit
+            )
+            # The server's path holds the token, and whoever converts it has a command line.
+            files.link(found, target)
+            return
         try:
             async with self._open().get(
                 self._files + path,
@@ -309,7 +321,7 @@ class BotApi:
             ) as response:
                 if response.status != 200:
                     raise Again(f"Bot API: file download: HTTP {response.status}")
-                return await files.save(response.content.iter_chunked(CHUNK), target, limit)
+                await files.save(response.content.iter_chunked(CHUNK), target, limit)
         except (TimeoutError, asyncio.IncompleteReadError) as error:
             raise Again("Bot API: file download: no data in time") from error
         except (ClientError, OSError) as error:

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from app.core.config import Settings
 from app.core.logs import log
+from app.storage.batch import Batcher
 
 # Who would have to wait for longer is sent away, and comes again.
 AHEAD_SECONDS = 2.0
@@ -135,24 +136,33 @@ class Shared:
         self._rates = rates
         self._redis = redis
         self._turn = redis.register_script(TURN)
+        self._turns = Batcher(self._ask, everybodys=(Exception,))
         self._flood = redis.register_script(FLOOD)
 
     def _key(self, *parts: str) -> str:
         return self._prefix + ":".join(parts)
 
     async def turn(self, chat: str | None, *, paced: bool) -> Turn:
-        name = chat or ""
-        keys = [self._key("paused"), self._key("paused", name), self._key("next")]
-        wait, ours = await self._turn(
-            keys=[*keys, self._key("next", name)],
-            args=[
-                int(paced and chat is not None),
-                self._rates.every * 1000,
-                self._rates.every_of_chat * 1000,
-                AHEAD_SECONDS * 1000,
-            ],
-        )
+        wait, ours = await self._turns((chat, paced))
         return Turn(int(wait) / 1000, ours=bool(ours))
+
+    async def _ask(self, items: list[tuple[str | None, bool]]) -> list[Any]:
+        """Those who ask at a time ask together, each in its turn."""
+        pipe = self._redis.pipeline(transaction=False)
+        for chat, paced in items:
+            name = chat or ""
+            keys = [self._key("paused"), self._key("paused", name), self._key("next")]
+            await self._turn(
+                keys=[*keys, self._key("next", name)],
+                args=[
+                    int(paced and chat is not None),
+                    self._rates.every * 1000,
+                    self._rates.every_of_chat * 1000,
+                    AHEAD_SECONDS * 1000,
+                ],
+                client=pipe,
+            )
+        return list(await pipe.execute())
 
     async def flood(self, chat: str | None, seconds: float) -> None:
         await self._flood(
