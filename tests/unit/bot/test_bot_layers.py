@@ -75,8 +75,6 @@ BY_TEXT = {
     ): "the Bot API has one code for all ills of a file",
     ("queue/broker.py", "listen"): "the Redis client has no kind for a missing group",
     ("queue/broker.py", "take"): "the same",
-    # Until the worker's own change is there.
-    ("workers/jobs.py", "_convert"): "a full disk",
 }
 LOOKS = {"startswith", "endswith", "search", "match", "fullmatch", "findall", "find", "count"}
 
