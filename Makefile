@@ -59,6 +59,7 @@ restart: environment ## Restart, in the right order (TARGET=primary|workers|webh
 	ansible-playbook playbooks/restart.yml -i $(INVENTORY) -e target=$(TARGET)
 
 down: environment ## Remove containers and networks (DATA=remove: the data as well)
+	@case "$(DATA)" in ""|remove) ;; *) echo "DATA=$(DATA): leave it out to keep the data, or DATA=remove" >&2; exit 1;; esac
 	ansible-playbook playbooks/teardown.yml -i $(INVENTORY) -e teardown_data=$(if $(filter remove,$(DATA)),true,false)
 
 emulator: environment ## Run the Bot API emulator alone, in the foreground (PORT=8081)
