@@ -40,19 +40,20 @@ def restart_policy(client, name, policy):
 
 def unpause(client, name):
     """Lets a paused one go on."""
-    try:
-        client.unpause(name)
-    except connection.ENGINE_ERRORS:
-        if client.inspect_container(name)["State"].get("Paused"):
-            raise
+    _end(client, name, client.unpause, "Paused")
 
 
 def kill(client, name):
     """SIGKILL, which a paused one gets as well."""
+    _end(client, name, client.kill, "Running")
+
+
+def _end(client, name, change, state):
+    """Ends a state; that it ended by itself is as good."""
     try:
-        client.kill(name)
+        change(name)
     except connection.ENGINE_ERRORS:
-        if client.inspect_container(name)["State"].get("Running"):
+        if client.inspect_container(name)["State"].get(state):
             raise
 
 
