@@ -3,8 +3,8 @@ INVENTORY ?= inventory/local
 LINES ?= 50
 BENCH_JSON ?= .cache/benchmarks.json
 PORT ?= 8081
-# As many as there are cores. One more is hardly faster, and makes hosts so slow that they miss deadlines.
-JOBS ?= 2
+# One more than there are cores: what has hosts waits nearly half of its time.
+JOBS ?= 3
 # How often hosts, images and packages may be tried to make: what is only infrastructure. What tests prove is never tried again.
 export ATTEMPTS ?= 1
 # For how many minutes `make soak` breaks things, and how many examples its properties try.
@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help environment environment-dev engine up smoke status poller logs verify restart down emulator \
-	lint unit integration integration-engine integration-hosts sanity upstream molecule test soak bench bench-no-op docs requirements
+	lint unit integration integration-engine integration-hosts sanity upstream molecule test soak bench bench-no-op bench-webhook docs requirements
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,7 @@ restart: environment ## Restart, in the right order (TARGET=primary|workers|webh
 	ansible-playbook playbooks/restart.yml -i $(INVENTORY) -e target=$(TARGET)
 
 down: environment ## Remove containers and networks (DATA=remove: the data as well)
+	@case "$(DATA)" in ""|remove) ;; *) echo "DATA=$(DATA): leave it out to keep the data, or DATA=remove" >&2; exit 1;; esac
 	ansible-playbook playbooks/teardown.yml -i $(INVENTORY) -e teardown_data=$(if $(filter remove,$(DATA)),true,false)
 
 emulator: environment ## Run the Bot API emulator alone, in the foreground (PORT=8081)
@@ -92,8 +93,8 @@ upstream: environment-dev engine ## The registry from which scenarios mirror, wi
 	@MOLECULE_PROJECT_DIRECTORY=$(CURDIR) tests/tools/timed upstream tests/tools/infrastructure "building the images" \
 		ansible-playbook -i localhost, molecule/resources/upstream.yml
 
-molecule: upstream ## Every Molecule scenario, JOBS at a time
-	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going $(SCENARIOS:%=molecule-%)
+molecule: upstream ## Every Molecule scenario, two at a time
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going $(SCENARIOS:%=molecule-%)
 
 molecule-%:
 	@tests/tools/timed molecule-$* tests/tools/scenario $*
@@ -102,8 +103,8 @@ test: environment-dev engine ## All that must pass
 	@tests/tools/infrastructure "installing packages" tests/tools/packages
 	@rm -rf .cache/times; mkdir -p .cache/times
 	@code=0; \
-	$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target lint unit upstream \
-		&& $(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going READY=yes integration-engine integration-hosts $(SCENARIOS:%=molecule-%) sanity \
+	$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target lint upstream \
+		&& $(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going READY=yes integration-engine integration-hosts unit $(SCENARIOS:%=molecule-%) sanity \
 		|| code=$$?; \
 	python tests/tools/slowest.py; exit $$code
 
@@ -115,6 +116,10 @@ soak: upstream ## Random faults on the fleet for MINUTES=60, and properties with
 
 bench: environment-dev engine ## Measure finding and moving a poller (BENCH_JSON=…); not part of make test
 	python tests/benchmarks/benchmark.py --json $(BENCH_JSON)
+
+bench-webhook: environment-dev ## Measure the webhook API while it is attacked (BENCH_JSON=…); not part of make test
+	@tests/tools/infrastructure "installing packages" tests/tools/packages
+	python tests/benchmarks/webhook_attack.py --json $(BENCH_JSON)
 
 bench-no-op: environment-dev ## Measure a run that changes nothing beside 40 pings (after make up)
 	python tests/benchmarks/no_op.py --inventory $(INVENTORY)

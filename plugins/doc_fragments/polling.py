@@ -39,6 +39,11 @@ options:
     description: Look at the processes of the host outside its containers, too.
     type: bool
     default: true
+  secrets:
+    description: What else is secret, beside tokens of any bot and passwords in URLs. No text that the module returns has it.
+    type: list
+    elements: str
+    default: []
 notes:
   - Needs root on the target, as it looks into what other users run and mount.
   - >-

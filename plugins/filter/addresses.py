@@ -178,9 +178,9 @@ def _publish_problem(text):
 def _problem(name, text):
     if name in URLS:
         return _url_problem(text, URLS[name]), URLS[name].example
-    if name.endswith("_publish_address"):
+    if name.endswith("_publish_address") or name == "docker_host_ports":
         return _publish_problem(text), "192.0.2.11"
-    if name.endswith(("_registry_address", "stack_registry")) or name == "address":
+    if name.endswith(("_registry_address", "stack_registry")) or name == "docker_host_registries":
         return _registry_problem(text), "registry.example.com:5000"
     raise AnsibleFilterError("address_problems knows no address that is called %s." % name)
 
@@ -188,13 +188,18 @@ def _problem(name, text):
 def address_problems(settings):
     """One sentence for each address that can't work.
 
-    settings: from the name of a variable to its value; an empty one is left out, as whether it may
-    be is another question. No sentence has a part of a login, or a token.
+    settings: from the name of a variable to its value, or to several; an empty one is left out, as
+    whether it may be is another question. No sentence has a part of a login, or a token.
     """
     if not hasattr(settings, "items"):
         raise AnsibleFilterError("address_problems takes a dictionary of names and addresses.")
     sentences = []
-    for name, value in settings.items():
+    each = [
+        (name, value)
+        for name, values in settings.items()
+        for value in (values if isinstance(values, (list, tuple)) else [values])
+    ]
+    for name, value in each:
         if value is None or value == "":
             continue
         if not isinstance(value, str):

@@ -11,16 +11,18 @@ FILES = {
     "database_url": "DATABASE_URL_FILE",
     "redis_url": "REDIS_URL_FILE",
     "s3_secret_key": "S3_SECRET_KEY_FILE",
-    "webhook_secret": "WEBHOOK_SECRET_FILE",
+    "webhook_secrets": "WEBHOOK_SECRETS_FILE",
 }
 USES = {
     "primary": ("bot_token", "database_url", "redis_url"),
     "worker": ("bot_token", "database_url", "redis_url", "s3_secret_key"),
-    "webhook": ("database_url", "redis_url", "webhook_secret"),
+    "webhook": ("database_url", "redis_url", "webhook_secrets"),
     # What tries images and services, and what brings the tables up to date.
     "task": ("bot_token", "database_url", "redis_url", "s3_secret_key"),
 }
 FOLDER = "/run/secrets"
+# What the role sets for the webhook API only; an operator's own variables go to all.
+WEBHOOK_ONLY = ("WEBHOOK_HEALTH_PORT", "WEBHOOK_BODY_LIMIT")
 
 
 def secret_folders(secrets, path, group, webhook=True):
@@ -48,6 +50,8 @@ def environment_of(role, settings, instance):
 
 
 def _uses(role, variable):
+    if variable in WEBHOOK_ONLY:
+        return role == "webhook"
     return not variable.startswith("S3_") or "s3_secret_key" in USES[role]
 
 

@@ -24,6 +24,8 @@ NO_SECRET_NAME = re.compile(
 )
 # An address with a login: its password is secret.
 LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s@]*:[^\s]*@")
+# A secret by its form, whatever its name is: that of a source is the operator's choice.
+SIGNING = "whsec_"
 # What Ansible itself puts there, and what roles register.
 NO_SETTING = re.compile(
     r"\A(?:_|group_names\Z|groups\Z|hostvars\Z|inventory_|omit\Z|environment\Z|vars\Z)"
@@ -43,7 +45,9 @@ def _texts(value, secret, places):
     places[0] -= 1
     if isinstance(value, (str, int, float)):
         text = str(value)
-        if len(text) >= MIN_SECRET and (secret or (isinstance(value, str) and LOGIN.search(text))):
+        if len(text) >= MIN_SECRET and (
+            secret or (isinstance(value, str) and (text.startswith(SIGNING) or LOGIN.search(text)))
+        ):
             yield text
     elif isinstance(value, Mapping):
         for key in value:

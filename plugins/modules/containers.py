@@ -484,7 +484,7 @@ class Run:
         )
         if problems:
             raise apply.ApplyError(
-                "%s: %s. Nothing was changed." % (self.host, "; ".join(problems))
+                "%s: %s. Not touched: %s." % (self.host, "; ".join(problems), ", ".join(names))
             )
         self.check(given)
         self.see_to_data(given, rows)
@@ -591,7 +591,7 @@ class Run:
                     raise
             if time.monotonic() > deadline:
                 raise apply.ApplyError(
-                    "%s: another run changes containers of the stack %s, for more than %d s. Nothing was changed."
+                    "%s: another run changes containers of the stack %s, for more than %d s. This one changed none."
                     % (self.host, self.stack, OTHERS_SECONDS)
                 )
             time.sleep(apply.LOOK_SECONDS)
@@ -860,7 +860,8 @@ def main():
         result = run.result if run else {}
         module.fail_json(msg=Scrubber(module.params["secrets"]).scrub(str(error)), **result)
     except data_versions.DataError as error:
-        module.fail_json(msg="%s No container was touched." % error, **run.result)
+        names = ", ".join(each["name"] for each in module.params["containers"])
+        module.fail_json(msg="%s Not touched: %s." % (error, names), **run.result)
     except connection.ENGINE_ERRORS as error:
         module.fail_json(
             msg=Scrubber(module.params["secrets"]).scrub(

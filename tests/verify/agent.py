@@ -1,8 +1,8 @@
 """Runs on a host of the inventory, with the Python and the SDK that Ansible's modules have there.
 
-target.py sends it as text, so it is one file, and runs on Python 3.9. It reads a list of calls from
-its first argument, [name, arguments], and prints the list of their results. A secret never leaves
-the host.
+target.py sends it as text, so it is one file, and runs on Python 3.9. It reads how the engine is
+reached (docker_host_engine of the inventory) and a list of calls, [name, arguments], from its first
+argument, and prints the list of their results. A secret never leaves the host.
 """
 
 from __future__ import annotations
@@ -26,13 +26,30 @@ from typing import Any
 
 import docker  # type: ignore[import-untyped]  # it has no types
 
-CLIENT = docker.from_env(timeout=90)
+CLIENT: Any = None
 MANIFESTS = ", ".join(
     [
         "application/vnd.docker.distribution.manifest.v2+json",
         "application/vnd.oci.image.manifest.v1+json",
     ]
 )
+
+
+def connect(engine: dict[str, Any]) -> Any:
+    """A client of the engine, as the collection's modules reach it."""
+    if not engine.get("docker_host"):
+        return docker.from_env(timeout=90)
+    names = (("client_cert", "client_key"), ("cert_path", "key_path"))
+    pair = next(((engine[a], engine[b]) for a, b in names if engine.get(a) and engine.get(b)), None)
+    checks = engine.get("validate_certs", engine.get("tls_verify", False))
+    authority = engine.get("ca_path") or engine.get("ca_cert") or engine.get("cacert_path")
+    tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=authority, verify=bool(checks))
+    return docker.DockerClient(
+        base_url=engine["docker_host"],
+        timeout=90,
+        tls=tls if checks or engine.get("tls") else None,
+        use_ssh_client=bool(engine.get("use_ssh_client")),
+    )
 
 
 def containers(stack: str) -> dict[str, Any]:
@@ -275,9 +292,10 @@ def readable_by_others(config_dirs: list[str]) -> list[str]:
     return sorted(found)
 
 
-def logs(stack: str, names: list[str]) -> dict[str, str]:
+def logs(stack: str, names: list[str], config_dirs: list[str]) -> dict[str, str]:
     """Last log lines and health log: of the containers named, and of those that are not healthy."""
     texts = {}
+    secrets = sorted({word for _path, word in _secrets(config_dirs)}, key=len, reverse=True)
     for name, attrs in containers(stack).items():
         health = attrs["State"].get("Health") or {}
         if name not in names and health.get("Status") == "healthy":
@@ -286,12 +304,17 @@ def logs(stack: str, names: list[str]) -> dict[str, str]:
         log = CLIENT.containers.get(name).logs(tail=25).decode(errors="replace").rstrip()
         state, restarts = attrs["State"]["Status"], attrs["RestartCount"]
         state = f"{state}, {health.get('Status')}, restarted {restarts} times"
-        texts[name] = "\n".join([f"state: {state}", "health checks:", *checks[-3:], "log:", log])
+        text = "\n".join([f"state: {state}", "health checks:", *checks[-3:], "log:", log])
+        for word in secrets:
+            text = text.replace(word, "***")
+        texts[name] = text
     return texts
 
 
 def main() -> None:
-    calls = json.loads(base64.b64decode(sys.argv[1]))
+    global CLIENT
+    engine, calls = json.loads(base64.b64decode(sys.argv[1]))
+    CLIENT = connect(engine)
     print(json.dumps([globals()[name](*arguments) for name, arguments in calls]))
 
 

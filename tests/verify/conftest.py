@@ -15,6 +15,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import scrub
 from testinfra.host import Host  # type: ignore[import-untyped]  # it has no types
 
 # pytest's import mode adds no folder to the path.
@@ -63,8 +64,11 @@ def pytest_runtest_makereport(
     target = getattr(item, "funcargs", {}).get("target")
     if report.when == "call" and report.failed and target is not None:
         try:
-            (texts,) = target.call(["logs", target.stack, sorted(target.used)])
+            wanted = ["logs", target.stack, sorted(target.used), target.config_dirs]
+            (texts,) = target.call(wanted)
         except AssertionError as error:
             texts = {"the host": f"its logs can't be read: {error}"}
-        report.sections += [(f"container {name}", text) for name, text in sorted(texts.items())]
+        report.sections += [
+            (f"container {name}", scrub(text)) for name, text in sorted(texts.items())
+        ]
     return report

@@ -31,7 +31,7 @@ VARIABLES = {
     "docker_host": ["docker_host_stack_name", "docker_host_config_dir"],
     "bot": [
         *("bot_state", "bot_name", "bot_holder", "bot_workers", "bot_webhook_replicas"),
-        "bot_config_dir",
+        *("bot_config_dir", "bot_webhook_health_port", "bot_webhook_health_path"),
     ],
     **{role: [f"{role}_state", f"{role}_config_dir", name] for role, name in SERVICES.items()},
 }
@@ -41,6 +41,7 @@ EXPRESSIONS = {
     "registries": "docker_host_registries | default([]) | map(attribute='address') | list",
     "groups": "group_names",
     "fleet": "groups['bot'] | default([])",
+    "docker_host_engine": "docker_host_engine | default({})",
 }
 
 
@@ -85,7 +86,8 @@ class Target:
     def call(self, *calls: list[Any]) -> list[Any]:
         """Call functions of agent.py on the host, all in one go: [name, argument, …] each."""
         agent = base64.b64encode((HERE / "agent.py").read_bytes()).decode()
-        wanted = json.dumps([[name, arguments] for name, *arguments in calls])
+        named = [[name, arguments] for name, *arguments in calls]
+        wanted = json.dumps([self.variables["docker_host_engine"], named])
         request = base64.b64encode(wanted.encode()).decode()
         command = f"import base64; exec(base64.b64decode('{agent}'))"
         done = self.host.run("%s -c %s %s", self.variables["python"], command, request)

@@ -23,9 +23,10 @@ def look(target: Target) -> dict[str, Any]:
     """Who may poll on this host, by polling_singleton_info, which never calls getUpdates."""
     if not target.variables["fleet"]:
         pytest.skip("no host is in the group bot")
+    options = LOOK | target.variables["docker_host_engine"]
     more = {BOT: "{{ hostvars[groups['bot'] | first] }}", "is_of_bot": "{{ 'bot' in group_names }}"}
     module = "aisha.bot_stack.polling_singleton_info"
-    return dict(target.host.ansible(module, json.dumps(LOOK), extra_vars=more))
+    return dict(target.host.ansible(module, json.dumps(options), extra_vars=more))
 
 
 def holder_here(target: Target) -> str:

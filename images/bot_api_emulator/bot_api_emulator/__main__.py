@@ -57,6 +57,18 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="memory for the bytes of files, in MiB (EMULATOR_FILES_MIB; default 128)",
     )
     parser.add_argument(
+        "--local",
+        action="store_true",
+        default=env.get("EMULATOR_LOCAL", "").lower() in ("1", "true", "yes"),
+        help="begin in local mode, as the real server's --local (EMULATOR_LOCAL=true)",
+    )
+    parser.add_argument(
+        "--files-dir",
+        default=env.get("EMULATOR_FILES_DIR") or None,
+        help="folder for the files that bots read by path in local mode (EMULATOR_FILES_DIR; "
+        "default a folder of its own below the system's temporary one)",
+    )
+    parser.add_argument(
         "--log-level",
         default=env.get("LOG_LEVEL", "INFO").upper(),
         choices=LEVELS,
@@ -165,7 +177,12 @@ def main(argv: list[str] | None = None) -> int:
             1,
             65_536,
         )
-        core = Core(LiveClock(), files_limit=mib << 20)
+        core = Core(
+            LiveClock(),
+            files_limit=mib << 20,
+            files_folder=Path(arguments.files_dir) if arguments.files_dir else None,
+        )
+        core.modes.local = arguments.local
         set_up(arguments.log_level, core.tokens)
         if arguments.tokens_file:
             register_tokens(core, arguments.tokens_file)

@@ -48,6 +48,9 @@ class Arguments:
     def add(self, name: str, value: str) -> None:
         self._values.setdefault(name, value)
 
+    def replace(self, name: str, value: str) -> None:
+        self._values[name] = value
+
     def add_json(self, name: str, value: Any) -> None:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         self.add(name, text)

@@ -9,19 +9,27 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
-from . import __version__
+from . import __version__, talk
 from .bot import Bot
 from .clock import SECOND
-from .core import Core
+from .core import KNOWN_METHODS, Core, Modes
 from .envelope import JsonObject
-from .files import MAX_DOWNLOAD
+from .faults import FaultError, parse_fault
 from .forms import UNKNOWN_TYPE, read_upload
 from .queue import QueueError, Update
 from .updates import LIFETIMES
 
+SWITCHES = ("local", "strict")
 MAX_FIELD_BYTES = 1 << 16
+MAX_ID_DIGITS = 20
 MAX_ADVANCE_SECONDS = 10 * 365 * 86_400
-DEFAULT_MIME_TYPES = {"voice": "audio/ogg", "audio": "audio/mpeg"}
+DEFAULT_MIME_TYPES = {
+    "voice": "audio/ogg",
+    "audio": "audio/mpeg",
+    "photo": "image/jpeg",
+    "video": "video/mp4",
+    "document": "application/octet-stream",
+}
 
 
 class ControlError(Exception):
@@ -38,8 +46,16 @@ def add_routes(app: web.Application, core: Core) -> None:
         ("POST", "/control/bots", control.register),
         ("POST", "/control/bots/{id}/updates", control.push),
         ("GET", "/control/bots/{id}/sent", control.sent),
+        ("GET", "/control/bots/{id}/wait", control.wait),
+        ("POST", "/control/bots/{id}/press", control.press),
+        ("POST", "/control/bots/{id}/choose", control.choose),
+        ("POST", "/control/bots/{id}/chats", control.describe_chat),
         ("GET", "/control/bots/{id}/stats", control.stats),
         ("POST", "/control/bots/{id}/reset", control.reset),
+        ("GET", "/control/bots/{id}/faults", control.faults),
+        ("POST", "/control/bots/{id}/faults", control.add_fault),
+        ("DELETE", "/control/bots/{id}/faults", control.end_faults),
+        ("DELETE", "/control/bots/{id}/faults/{fault}", control.end_fault),
         ("GET", "/control/mode", control.get_mode),
         ("POST", "/control/mode", control.set_mode),
         ("GET", "/control/clock", control.get_clock),
@@ -57,6 +73,10 @@ def _guarded(handler: Any) -> Any:
             return web.json_response(await handler(request))
         except ControlError as error:
             return web.json_response({"error": str(error)}, status=error.status)
+        except TimeoutError as error:
+            return web.json_response({"error": str(error)}, status=408)
+        except (ValueError, QueueError) as error:
+            return web.json_response({"error": str(error)}, status=400)
 
     return guarded
 
@@ -94,12 +114,9 @@ class Control:
 
     async def push(self, request: web.Request) -> JsonObject:
         bot = self._bot(request)
-        try:
-            if request.content_type == "multipart/form-data":
-                return await self._push_media(bot, request)
-            return self._push_json(bot, await _json_object(request))
-        except (ValueError, QueueError) as error:
-            raise ControlError(400, str(error)) from None
+        if request.content_type == "multipart/form-data":
+            return await self._push_media(bot, request)
+        return self._push_json(bot, await _json_object(request))
 
     def _push_json(self, bot: Bot, body: JsonObject) -> JsonObject:
         if "update_id" in body:
@@ -120,7 +137,7 @@ class Control:
             if not isinstance(part, BodyPartReader) or not part.name:
                 raise ControlError(400, "a part of the form has no name")
             if part.name in DEFAULT_MIME_TYPES:
-                upload = await read_upload(part, keep=MAX_DOWNLOAD)
+                upload = await read_upload(part, keep=self._core.keep)
                 if upload.mime_type == UNKNOWN_TYPE:
                     upload = type(upload)(
                         upload.name, DEFAULT_MIME_TYPES[part.name], upload.size, upload.data
@@ -132,7 +149,9 @@ class Control:
                 raise ControlError(413, f"{part.name} is longer than {MAX_FIELD_BYTES} bytes")
             fields[part.name] = bytes(value).decode("utf-8", "replace")
         if len(uploads) != 1:
-            raise ControlError(400, "the form must have one file, named voice or audio")
+            raise ControlError(
+                400, "the form must have one file, named " + " or ".join(DEFAULT_MIME_TYPES)
+            )
         unknown = fields.keys() - {"chat_id", "from_id", "duration", "caption"}
         if unknown:
             raise ControlError(400, f"unknown field {', '.join(sorted(unknown))}")
@@ -152,7 +171,23 @@ class Control:
         return _pushed("message", update)
 
     async def sent(self, request: web.Request) -> list[JsonObject]:
-        return list(self._bot(request).sent)
+        return talk.sent(self._bot(request), request.query)
+
+    async def wait(self, request: web.Request) -> list[JsonObject]:
+        return await talk.wait(self._bot(request), request.query)
+
+    async def press(self, request: web.Request) -> JsonObject:
+        bot = self._bot(request)
+        kind, update, more = talk.press(self._core, bot, await _json_object(request))
+        return _pushed(kind, update) | more
+
+    async def choose(self, request: web.Request) -> JsonObject:
+        bot = self._bot(request)
+        kind, update, more = talk.choose(self._core, bot, await _json_object(request))
+        return _pushed(kind, update) | more
+
+    async def describe_chat(self, request: web.Request) -> JsonObject:
+        return talk.describe_chat(self._bot(request), await _json_object(request))
 
     async def stats(self, request: web.Request) -> JsonObject:
         return self._core.status(self._bot(request))
@@ -162,19 +197,51 @@ class Control:
         self._core.reset(bot)
         return _identity(bot)
 
+    async def faults(self, request: web.Request) -> list[JsonObject]:
+        self._core.tick()
+        return self._bot(request).faults.as_json(self._core.now())
+
+    async def add_fault(self, request: web.Request) -> JsonObject:
+        bot = self._bot(request)
+        body = await _json_object(request)
+        try:
+            fault = bot.faults.add(parse_fault(body, KNOWN_METHODS), self._core.now())
+        except FaultError as error:
+            raise ControlError(400, str(error)) from None
+        return {"id": fault.id}
+
+    async def end_faults(self, request: web.Request) -> list[JsonObject]:
+        now = self._core.now()
+        return [fault.as_json(now) for fault in self._bot(request).faults.clear()]
+
+    async def end_fault(self, request: web.Request) -> JsonObject:
+        bot = self._bot(request)
+        fault = bot.faults.end(_id(request, "fault"))
+        if fault is None:
+            raise ControlError(
+                404, "no such fault; GET /control/bots/<id>/faults lists those there are"
+            )
+        return fault.as_json(self._core.now())
+
     async def get_mode(self, _: web.Request) -> JsonObject:
-        return {name: value / SECOND for name, value in asdict(self._core.modes).items()}
+        return {
+            name: value if isinstance(value, bool) else value / SECOND
+            for name, value in asdict(self._core.modes).items()
+        }
 
     async def set_mode(self, request: web.Request) -> JsonObject:
         body = await _json_object(request)
         modes = asdict(self._core.modes)
         unknown = body.keys() - modes.keys()
         if unknown or not body:
-            raise ControlError(400, f"give one or more of {', '.join(modes)} (seconds, 0 is off)")
+            raise ControlError(
+                400,
+                f"give one or more of {', '.join(modes)} "
+                f"({' and '.join(SWITCHES)}: true or false, else seconds)",
+            )
         for name, value in body.items():
-            modes[name] = _seconds(name, value)
-        for name, microseconds in modes.items():
-            setattr(self._core.modes, name, microseconds)
+            modes[name] = _switch(name, value) if name in SWITCHES else _seconds(name, value)
+        self._core.set_modes(Modes(**modes))
         return await self.get_mode(request)
 
     async def get_clock(self, _: web.Request) -> JsonObject:
@@ -188,13 +255,18 @@ class Control:
         return await self.get_clock(request)
 
     def _bot(self, request: web.Request) -> Bot:
-        text = request.match_info["id"]
-        bot = self._core.bots.get(int(text)) if text.isascii() and text.isdigit() else None
+        bot = self._core.bots.get(_id(request, "id"))
         if bot is None:
             raise ControlError(
                 404, "no such bot; register it first by POST /control/bots, then use its id"
             )
         return bot
+
+
+def _id(request: web.Request, name: str) -> int:
+    """The number in the path, 0 where there is none: no id is 0."""
+    text = request.match_info[name]
+    return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_ID_DIGITS else 0
 
 
 def _identity(bot: Bot) -> JsonObject:
@@ -215,6 +287,12 @@ def _integer(fields: dict[str, str], name: str) -> int | None:
         return int(text)
     except ValueError:
         raise ControlError(400, f"{name} must be an integer") from None
+
+
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ControlError(400, f"{name} must be true or false")
+    return value
 
 
 def _seconds(name: str, value: Any) -> int:

@@ -7,19 +7,22 @@ time has come; whoever drives the machine calls `tick` at `next_due`.
 from __future__ import annotations
 
 import heapq
-import json
 import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from random import Random, SystemRandom
-from urllib.parse import urlsplit
 
 from .arguments import Arguments, Upload
-from .bot import Bot, Held, ParkedPoll, Session, Webhook
+from .bot import Bot, Held, ParkedPoll, Session
+from .calls import Call
 from .clock import MILLISECOND, SECOND, Clock
+from .conversation import QUERY_KINDS, Conversation
+from .deliveries import BY_ANSWER, Deliveries, WebhookReply
 from .envelope import (
+    LOST,
     Answer,
     JsonObject,
     Refusal,
@@ -28,11 +31,22 @@ from .envelope import (
     success,
     too_many_requests,
 )
-from .files import DEFAULT_LIMIT, MAX_DOWNLOAD, FileStore, StoredFile
-from .methods import METHODS, SENDING, media_object
+from .faults import DOWNLOAD, Fault
+from .files import (
+    DEFAULT_LIMIT,
+    MAX_DOWNLOAD,
+    MAX_UPLOAD,
+    MAX_UPLOAD_LOCAL,
+    FileStore,
+    StoredFile,
+)
+from .local_files import FilesFolder
+from .methods import METHODS, media_object, perform
+from .outbox import Delivery
 from .queue import Update, UpdateQueue
 from .stats import Client, Stats
 from .updates import DEFAULT_ALLOWED, LIFETIMES, MESSAGE_KINDS, complete_message, parse_allowed
+from .webhook import Webhook, check_webhook, wanted_webhook, webhook_address
 
 log = logging.getLogger(__name__)
 
@@ -53,18 +67,24 @@ WAKE_LIMIT = 2 * MILLISECOND
 MAX_ANSWER_BYTES = 1 << 22
 UPDATE_OVERHEAD_BYTES = 50
 WEBHOOK_PAUSE = 1 * SECOND
-WEBHOOK_PORTS = (80, 88, 443, 8443)
-DEFAULT_MAX_CONNECTIONS = 40
 CLOSE_PAUSE = 600 * SECOND
 LOGGED_OUT_FOR = 1800 * SECOND
 SHUTDOWN_RETRY = 5
+OWN_METHODS = (
+    "getUpdates",
+    "setWebhook",
+    "deleteWebhook",
+    "getWebhookInfo",
+    "close",
+    "logOut",
+    "getFile",
+)
+KNOWN_METHODS = frozenset(name.lower() for name in OWN_METHODS) | frozenset(METHODS)
 
 MAX_TOKEN_LENGTH = 80
 MAX_BOT_ID = 1 << 54
 _TOKEN = re.compile(r"([1-9][0-9]*):[A-Za-z0-9_-]+", re.ASCII)
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
-_ID_PARAMETERS = frozenset(("chat_id", "message_id", "message_thread_id", "reply_to_message_id"))
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -78,10 +98,18 @@ class Request:
 
 @dataclass
 class Modes:
-    """Behaviour that the open-source server does not show by itself; 0 is off."""
+    """Behaviour that the open-source server does not show by itself; 0 is off.
+
+    `local` is what its option --local allows.
+    """
 
     ghost: int = 0
     webhook_delay: int = 0
+    local: bool = False
+    strict: bool = False
+
+
+Action = Callable[[Held, int], None]
 
 
 @dataclass(order=True)
@@ -93,7 +121,11 @@ class Timer:
 
 class Core:
     def __init__(
-        self, clock: Clock, random: Random | None = None, files_limit: int = DEFAULT_LIMIT
+        self,
+        clock: Clock,
+        random: Random | None = None,
+        files_limit: int = DEFAULT_LIMIT,
+        files_folder: Path | None = None,
     ) -> None:
         self._clock = clock
         self._random = random or SystemRandom()
@@ -105,8 +137,12 @@ class Core:
         self._closing = False
         self.bots: dict[int, Bot] = {}
         self.files = FileStore(self._random, files_limit)
+        self._folder = FilesFolder(files_folder)
         self.modes = Modes()
         self.on_timer: Callable[[], None] | None = None
+        self.deliveries = Deliveries(
+            self._random, may_go=self._may_go, answered=self._call_by_answer, at=self._at
+        )
 
     # Time
 
@@ -158,7 +194,7 @@ class Core:
         elif bot.token != token:
             del self._tokens[bot.token]
             self._end_session(bot, self.now())
-            bot.webhook = Webhook()
+            self.deliveries.replace(bot, Webhook())
             bot.allowed = DEFAULT_ALLOWED
             bot.authorized = None
             bot.token = token
@@ -175,14 +211,16 @@ class Core:
         self.tick()
         now = self.now()
         bot.queue.keep_last(0)
-        bot.webhook = Webhook()
+        self.deliveries.replace(bot, Webhook())
         bot.allowed = DEFAULT_ALLOWED
         bot.vanished = None
         bot.stats = Stats()
+        bot.faults.clear()
         bot.sent.clear()
         bot.commands.clear()
         bot.chats.clear()
         bot.messages.clear()
+        bot.conversation = Conversation()
         self.files.forget(bot.id)
         parked = None
         if bot.session is not None:
@@ -198,12 +236,23 @@ class Core:
             bot.stats.on_open(now)
             bot.stats.max_parked = 1
 
+    def set_modes(self, modes: Modes) -> None:
+        self.tick()
+        self.modes = modes
+        for bot in self.bots.values():
+            self.deliveries.send_out(bot, self.now())
+
     def status(self, bot: Bot) -> JsonObject:
         self.tick()
         now = self.now()
         self._expire(bot, now)
         parked = bot.session is not None and bot.session.parked is not None
-        return bot.stats.as_json(now=now, parked=int(parked), pending=len(bot.queue))
+        return bot.stats.as_json(
+            now=now,
+            parked=int(parked),
+            pending=len(bot.queue),
+            webhook_open=len(bot.outbox.in_flight) if bot.outbox else 0,
+        )
 
     # Updates from outside
 
@@ -213,12 +262,14 @@ class Core:
         now = self.now()
         if kind in MESSAGE_KINDS:
             body = complete_message(
-                body,
+                bot.familiar(body),
                 message_id=bot.next_message_id(),
                 date=now // SECOND,
                 channel="channel" in kind,
             )
             bot.remember(body)
+        elif kind in QUERY_KINDS:
+            body = bot.conversation.ask(kind, body, now)
         if kind not in bot.allowed:
             return None
         self._expire(bot, now)
@@ -228,6 +279,7 @@ class Core:
             if parked.wake_limit is None:
                 parked.wake_limit = min(now + WAKE_LIMIT, parked.due)
             self._schedule_wake(bot, parked, min(now + WAKE_AFTER, parked.wake_limit))
+        self.deliveries.send_out(bot, now)
         return update
 
     def push_media(
@@ -252,22 +304,62 @@ class Core:
 
     def call(self, request: Request) -> Held:
         """Answer a request, now or (as long as `answer` is None) later."""
+        return self._receive(request, lambda held, now: self._dispatch(request, held, now))
+
+    def approach_file(self, token: str, client: Client) -> Held:
+        """Let a download through, now or later: faults strike it as they strike a call."""
+        request = Request(token, DOWNLOAD, Arguments(), {}, client)
+        return self._receive(request, lambda held, _: held.resolve(success(True)))
+
+    def _receive(self, request: Request, action: Action) -> Held:
         self.tick()
+        now = self.now()
         held = Held(request.client)
+        self._unanswered.add(held)
+
+        def approach() -> None:
+            bot = self._authorize(request.token)
+            chat_id = request.arguments.text("chat_id")
+            fault = bot.faults.strike(request.method, chat_id, now)
+            if fault is None:
+                action(held, now)
+            else:
+                self._struck(bot, fault, held, action, now)
+
+        self._attempt(held, approach)
+        return held
+
+    def _attempt(self, held: Held, action: Callable[[], None]) -> None:
         try:
             if self._closing:
                 raise Refusal(too_many_requests(SHUTDOWN_RETRY))
-            self._dispatch(request, held)
+            action()
         except Refusal as refusal:
             held.resolve(refusal.answer)
-        if held.answer is None:
-            self._unanswered.add(held)
-        return held
+        if held.answer is not None:
+            self._unanswered.discard(held)
+
+    def _struck(self, bot: Bot, fault: Fault, held: Held, action: Action, now: int) -> None:
+        log.info("bot %d: fault %d strikes %s", bot.id, fault.id, fault.method)
+        if fault.error_code:
+            raise Refusal(fault.refusal(now))
+        if fault.delay:
+            due = now + fault.delay
+            self._at(due, lambda at: self._attempt(held, lambda: action(held, at)))
+        elif fault.lose == "request":
+            held.resolve(LOST)
+        elif fault.lose == "reply":
+            held.loses_reply = True
+            action(held, now)
+        else:
+            held.hangs = True
 
     def vanished(self, held: Held) -> None:
         """The client of a held request is gone. The request stays: the server does not notice."""
         self.tick()
         held.connected = False
+        if held.hangs:
+            self._unanswered.discard(held)
         now = self.now()
         for bot in self.bots.values():
             parked = bot.session.parked if bot.session else None
@@ -275,7 +367,19 @@ class Core:
                 bot.vanished = now
                 bot.stats.on_close(now)
 
+    @property
+    def keep(self) -> int:
+        """Of larger files only the size is kept: nobody may download them."""
+        return self.files.limit if self.modes.local else MAX_DOWNLOAD
+
+    @property
+    def most(self) -> int:
+        """Larger files are refused."""
+        return MAX_UPLOAD_LOCAL if self.modes.local else MAX_UPLOAD
+
     def download(self, token: str, path: str) -> StoredFile:
+        if self.modes.local:
+            raise Refusal(failure(404, "Not Found"))
         bot = self._authorize(token)
         file = self.files.by_path(bot.id, path)
         if file is None or file.data is None:
@@ -287,8 +391,7 @@ class Core:
         for held in list(self._unanswered):
             self._resolve(held, too_many_requests(SHUTDOWN_RETRY))
 
-    def _dispatch(self, request: Request, held: Held) -> None:
-        now = self.now()
+    def _dispatch(self, request: Request, held: Held, now: int) -> None:
         bot = self._authorize(request.token)
         method = request.method.lower()
         session = bot.session
@@ -334,18 +437,8 @@ class Core:
         return bot
 
     def _call_method(self, bot: Bot, method: str, request: Request, held: Held, now: int) -> None:
-        name, handler = METHODS[method]
-        outcome = handler(bot, self.files, request.arguments, request.files, now)
-        if method in SENDING:
-            entry: JsonObject = {
-                "method": name,
-                "parameters": _recorded(request.arguments) | outcome.files,
-                "time": now / SECOND,
-            }
-            if isinstance(outcome.result, dict) and "message_id" in outcome.result:
-                entry["message_id"] = outcome.result["message_id"]
-            bot.sent.append(entry)
-        held.resolve(success(outcome.result))
+        call = Call(bot, self.files, request.arguments, request.files, now)
+        held.resolve(perform(method, call, strict=self.modes.strict))
 
     # getUpdates
 
@@ -373,7 +466,8 @@ class Core:
         session.previous_offset = offset
         session.previous_poll = now
 
-        bot.stats.on_open(now)
+        if held.connected:
+            bot.stats.on_open(now)
         if offset < 0:
             bot.stats.dropped += len(bot.queue.keep_last(-offset))
         if offset <= 0:
@@ -406,8 +500,9 @@ class Core:
         return taken
 
     def _deliver(self, bot: Bot, held: Held, updates: list[Update], now: int) -> None:
-        if held.connected:
+        if held.heard:
             bot.stats.on_delivery(updates)
+        if held.connected:
             bot.stats.on_close(now)
         self._resolve(held, success([update.as_json() for update in updates]))
 
@@ -436,14 +531,14 @@ class Core:
     # Conflicts
 
     def _conflict(self, bot: Bot, session: Session, kind: str, held: Held, now: int) -> None:
-        bot.stats.on_conflict(kind, held.connected)
+        bot.stats.on_conflict(kind, held.heard)
         log.warning(
             "bot %d: %s for %s (%s)%s",
             bot.id,
             kind,
             held.client.peer,
             held.client.user_agent,
-            "" if held.connected else ", who is gone",
+            "" if held.heard else ", who is gone",
         )
         answer = failure(409, f"Conflict: {CONFLICT_TEXTS[kind]}")
         if now >= session.next_conflict:
@@ -468,7 +563,8 @@ class Core:
             if now < session.next_webhook:
                 raise Refusal(too_many_requests(1))
             session.next_webhook = now + WEBHOOK_PAUSE
-        wanted = _wanted_webhook(url, request)
+        local = self.modes.local
+        wanted = wanted_webhook(url, arguments, request.files, local=local)
         drop = arguments.flag("drop_pending_updates")
 
         if session.pending_webhook is not None:
@@ -488,30 +584,62 @@ class Core:
                 bot.stats.on_close(now)
             self._conflict(bot, session, "C3", parked.held, now)
         was_set = bool(bot.webhook.url)
-        bot.webhook = Webhook()
-        if drop:
-            bot.stats.dropped += len(bot.queue.keep_last(0))
+        self.deliveries.replace(bot, Webhook())
+        dropped = len(bot.queue.keep_last(0)) if drop else 0
+        bot.stats.dropped += dropped
         if not url:
-            state = "was deleted" if was_set else "is already deleted"
+            state = "was deleted" if was_set or dropped else "is already deleted"
             held.resolve(success(True, f"Webhook {state}"))
             return
-        _check_webhook(wanted)
-        bot.webhook = wanted
+        check_webhook(wanted, local=local)
+        self.deliveries.replace(bot, wanted)
         self._allow(bot, arguments)
-        answer = success(True, "Webhook was set")
-        if self.modes.webhook_delay == 0:
-            held.resolve(answer)
-            return
         session.pending_webhook = held
-        self._at(
-            now + self.modes.webhook_delay,
-            lambda _: self._webhook_verified(session, held, answer),
-        )
+        if self.modes.webhook_delay:
+            due = now + self.modes.webhook_delay
+            self._at(due, lambda at: self._webhook_verified(bot, session, held, "", at))
+        elif local and not webhook_address(wanted):
+            self.deliveries.look_up(bot, lambda wrong: self._looked_up(bot, session, held, wrong))
+        else:
+            self._webhook_verified(bot, session, held, "", now)
 
-    def _webhook_verified(self, session: Session, held: Held, answer: Answer) -> None:
-        if session.pending_webhook is held:
-            session.pending_webhook = None
-            self._resolve(held, answer)
+    def _looked_up(self, bot: Bot, session: Session, held: Held, wrong: str) -> None:
+        self.tick()
+        self._webhook_verified(bot, session, held, wrong, self.now())
+
+    def _webhook_verified(
+        self, bot: Bot, session: Session, held: Held, wrong: str, now: int
+    ) -> None:
+        if session.pending_webhook is not held:
+            return
+        session.pending_webhook = None
+        if wrong:
+            self.deliveries.replace(bot, Webhook())
+            self._resolve(held, failure(400, f"Bad Request: bad webhook: {wrong}"))
+            return
+        self._resolve(held, success(True, "Webhook was set"))
+        self.deliveries.send_out(bot, now)
+
+    def _may_go(self, bot: Bot, now: int) -> bool:
+        """Whether updates may go out to a bot's webhook; what is too old goes away first."""
+        self._expire(bot, now)
+        verified = bot.session is None or bot.session.pending_webhook is None
+        return self.modes.local and verified
+
+    def _call_by_answer(self, bot: Bot, reply: WebhookReply) -> None:
+        """Perform the method that a webhook's answer asks for; nobody gets its result."""
+        if reply.method:
+            request = Request(bot.token, reply.method, reply.arguments, reply.files, BY_ANSWER)
+            self.call(request)
+
+    def webhook_answered(self, delivery: Delivery, reply: WebhookReply) -> None:
+        self.tick()
+        self.deliveries.answered(self.bots[delivery.outbox.bot_id], delivery, reply, self.now())
+
+    def webhook_failed(self, delivery: Delivery, message: str) -> None:
+        """No answer came."""
+        self.tick()
+        self.deliveries.failed(self.bots[delivery.outbox.bot_id], delivery, message, self.now())
 
     # Files, close, logOut
 
@@ -522,7 +650,7 @@ class Core:
         file = self.files.by_id(bot.id, file_id)
         if file is None:
             raise bad_request("invalid file_id")
-        if file.size > MAX_DOWNLOAD:
+        if file.size > MAX_DOWNLOAD and not self.modes.local:
             raise bad_request("file is too big")
         if file.data is None:
             raise bad_request("wrong file_id or the file is temporarily unavailable")
@@ -530,8 +658,15 @@ class Core:
             "file_id": file.file_id,
             "file_unique_id": file.unique_id,
             "file_size": file.size,
-            "file_path": file.path,
+            "file_path": self._path_on_disk(file) if self.modes.local else file.path,
         }
+
+    def _path_on_disk(self, file: StoredFile) -> str:
+        try:
+            return self._folder.put(file)
+        except OSError as error:
+            reason = f"can't write the file for the bot: {error.strerror}"
+            raise Refusal(failure(500, f"Internal Server Error: {reason}")) from None
 
     def _close(self, bot: Bot, session: Session, held: Held, now: int) -> None:
         wait = CLOSE_PAUSE // SECOND - (now - session.started) // SECOND
@@ -547,7 +682,7 @@ class Core:
         old = bot.authorized is not None and bot.authorized < now - LOGGED_OUT_FOR
         session.logged_out_until = now + (SECOND if old else LOGGED_OUT_FOR)
         bot.session = session
-        bot.webhook = Webhook()
+        self.deliveries.replace(bot, Webhook())
         bot.allowed = DEFAULT_ALLOWED
         bot.authorized = None
 
@@ -564,64 +699,19 @@ class Core:
         bot.session = None
 
 
-def _recorded(arguments: Arguments) -> JsonObject:
-    """Parameters as a reader wants them: ids as numbers, nested objects as objects."""
-    recorded: JsonObject = {}
-    for name, text in arguments.as_dict().items():
-        recorded[name] = text
-        if name in _ID_PARAMETERS and _INTEGER.fullmatch(text):
-            recorded[name] = int(text)
-        elif text[:1] in ("{", "[") and name not in ("text", "caption"):
-            try:
-                recorded[name] = json.loads(text)
-            except ValueError:
-                continue
-    return recorded
-
-
 def _webhook_info(bot: Bot) -> JsonObject:
     info: JsonObject = {
         "url": bot.webhook.url,
         "has_custom_certificate": bot.webhook.has_certificate,
         "pending_update_count": len(bot.queue),
     }
+    if bot.outbox and bot.outbox.error_date:
+        info["last_error_date"] = bot.outbox.error_date
+        info["last_error_message"] = bot.outbox.error_message
     if bot.webhook.max_connections:
         info["max_connections"] = bot.webhook.max_connections
-    if bot.webhook.url:
-        info["ip_address"] = bot.webhook.ip_address or "<unknown>"
+    if bot.outbox:
+        info["ip_address"] = webhook_address(bot.webhook) or bot.outbox.ip_address or "<unknown>"
     if bot.allowed != DEFAULT_ALLOWED:
         info["allowed_updates"] = [kind for kind in LIFETIMES if kind in bot.allowed]
     return info
-
-
-def _wanted_webhook(url: str, request: Request) -> Webhook:
-    if not url:
-        return Webhook()
-    arguments = request.arguments
-    attached = arguments.text("certificate").removeprefix("attach://")
-    return Webhook(
-        url=url,
-        max_connections=arguments.integer("max_connections", DEFAULT_MAX_CONNECTIONS, 1, 100),
-        ip_address=arguments.text("ip_address"),
-        secret_token=arguments.text("secret_token"),
-        has_certificate="certificate" in request.files or attached in request.files,
-    )
-
-
-def _check_webhook(webhook: Webhook) -> None:
-    url = webhook.url if "://" in webhook.url else f"https://{webhook.url}"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise bad_request("invalid webhook URL specified") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.hostname == ".":
-        raise bad_request("invalid webhook URL specified")
-    if len(webhook.secret_token) > 256:
-        raise bad_request("secret token is too long")
-    if not _BASE64URL.fullmatch(webhook.secret_token):
-        raise bad_request("secret token contains unallowed characters")
-    if parts.scheme != "https":
-        raise bad_request("bad webhook: An HTTPS URL must be provided for webhook")
-    if (port or 443) not in WEBHOOK_PORTS:
-        raise bad_request("bad webhook: Webhook can be set up only on ports 80, 88, 443 or 8443")

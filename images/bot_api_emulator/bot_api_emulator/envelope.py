@@ -15,6 +15,10 @@ class Answer:
     retry_after: int = 0
 
 
+# No answer at all: the connection ends.
+LOST = Answer(0, {})
+
+
 class Refusal(Exception):
     """A request that ends in an error."""
 

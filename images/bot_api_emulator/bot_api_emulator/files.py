@@ -11,10 +11,29 @@ from .arguments import Upload
 
 MAX_DOWNLOAD = 20 << 20
 MAX_UPLOAD = 50 << 20
+MAX_UPLOAD_LOCAL = 2000 << 20
 DEFAULT_LIMIT = 128 << 20
 
-_FOLDERS = {"voice": ("voice", ".oga"), "audio": ("music", ".mp3"), "document": ("documents", "")}
-_PREFIXES = {"voice": "AwACAgI", "audio": "CQACAgI", "document": "BQACAgI"}
+_FOLDERS = {
+    "voice": ("voice", ".oga"),
+    "audio": ("music", ".mp3"),
+    "document": ("documents", ""),
+    "photo": ("photos", ".jpg"),
+    "video": ("videos", ".mp4"),
+    "animation": ("animations", ".mp4"),
+    "video_note": ("video_notes", ".mp4"),
+    "sticker": ("stickers", ".webp"),
+}
+_PREFIXES = {
+    "voice": "AwACAgI",
+    "audio": "CQACAgI",
+    "document": "BQACAgI",
+    "photo": "AgACAgI",
+    "video": "BAACAgI",
+    "animation": "CgACAgI",
+    "video_note": "DQACAgI",
+    "sticker": "CAACAgI",
+}
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -35,8 +54,8 @@ class FileStore:
     """A file id is good for the bot that got it. The oldest bytes go first when memory is full."""
 
     def __init__(self, random: Random, limit: int = DEFAULT_LIMIT) -> None:
+        self.limit = limit
         self._random = random
-        self._limit = limit
         self._used = 0
         self._count = 0
         self._files: OrderedDict[tuple[int, str], StoredFile] = OrderedDict()
@@ -55,7 +74,7 @@ class FileStore:
             name=upload.name,
             mime_type=upload.mime_type,
             size=upload.size,
-            data=upload.data if upload.size <= MAX_DOWNLOAD else None,
+            data=upload.data,
         )
         self._files[(bot_id, file.file_id)] = file
         self._paths[(bot_id, file.path)] = file
@@ -80,7 +99,7 @@ class FileStore:
 
     def _trim(self) -> None:
         for file in self._files.values():
-            if self._used <= self._limit:
+            if self._used <= self.limit:
                 return
             self._used -= len(file.data or b"")
             file.data = None

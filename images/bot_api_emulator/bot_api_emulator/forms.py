@@ -24,12 +24,11 @@ async def read_upload(part: BodyPartReader, keep: int) -> Upload:
         else:
             data.clear()
     name = part.filename or ""
-    return Upload(name, _mime_type(part, name), size, bytes(data) if size <= keep else None)
-
-
-def _mime_type(part: BodyPartReader, name: str) -> str:
     given = part.headers.get("Content-Type", UNKNOWN_TYPE).partition(";")[0].strip().lower()
-    if given != UNKNOWN_TYPE:
-        return given
+    kind = given if given != UNKNOWN_TYPE else mime_type(name)
+    return Upload(name, kind, size, bytes(data) if size <= keep else None)
+
+
+def mime_type(name: str) -> str:
     suffix = name[name.rfind(".") :].lower() if "." in name else ""
-    return _VOICE_SUFFIXES.get(suffix) or mimetypes.guess_type(name)[0] or given
+    return _VOICE_SUFFIXES.get(suffix) or mimetypes.guess_type(name)[0] or UNKNOWN_TYPE

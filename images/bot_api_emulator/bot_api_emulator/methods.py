@@ -1,281 +1,144 @@
-"""The methods that send and describe: enough for a bot to talk, nothing more is promised."""
+"""Every method of the Bot API: those that really work, and all others by their published shape."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-from .arguments import Arguments, Upload
-from .bot import Bot
+from . import chats, media, messages, profile, queries
+from .arguments import Arguments
+from .calls import Call, Handler, Outcome, find_chat, post, too_large
 from .clock import SECOND
-from .envelope import Answer, JsonObject, Refusal, bad_request, failure
-from .files import MAX_UPLOAD, FileStore, StoredFile
-from .updates import chat_object
+from .envelope import Answer, JsonObject, Refusal, failure, success
+from .media import media_object
+from .shapes import METHOD_NAMES, check, message_field, plausible, returns, unknown_parameters
 
-MAX_TEXT = 4096
-MAX_CAPTION = 1024
-MAX_DURATION = 86_400
-_CHAT_ID = re.compile(r"-?[1-9][0-9]{0,18}", re.ASCII)
-CHAT_ACTIONS = frozenset(
+__all__ = ["METHODS", "media_object", "perform", "too_large"]
+
+# What the state machine answers itself.
+_OWN = frozenset(
     (
-        "cancel",
-        "typing",
-        "record_video",
-        "upload_video",
-        "record_audio",
-        "record_voice",
-        "upload_audio",
-        "upload_voice",
-        "upload_photo",
-        "upload_document",
-        "choose_sticker",
-        "pick_up_location",
-        "find_location",
-        "record_video_note",
-        "upload_video_note",
+        "getupdates",
+        "setwebhook",
+        "deletewebhook",
+        "getwebhookinfo",
+        "close",
+        "logout",
+        "getfile",
     )
 )
-
-
-@dataclass(frozen=True)
-class Outcome:
-    result: Any
-    files: JsonObject = field(default_factory=dict)
-
-
-Files = dict[str, Upload]
-Handler = Callable[[Bot, FileStore, Arguments, Files, int], Outcome]
-
-
-def too_large() -> Answer:
-    return failure(413, "Request Entity Too Large")
-
-
-def media_object(file: StoredFile, arguments: Arguments) -> JsonObject:
-    media: JsonObject = {
-        "file_id": file.file_id,
-        "file_unique_id": file.unique_id,
-        "file_size": file.size,
-        "mime_type": file.mime_type,
-    }
-    if file.kind in ("voice", "audio"):
-        media["duration"] = arguments.integer("duration", 0, 0, MAX_DURATION)
-    if file.kind != "voice" and file.name:
-        media["file_name"] = file.name
-    if file.kind == "audio":
-        media |= {
-            name: arguments.text(name) for name in ("title", "performer") if arguments.text(name)
-        }
-    return media
-
-
-def _chat(bot: Bot, arguments: Arguments) -> JsonObject:
-    text = arguments.text("chat_id")
-    if not text:
-        raise bad_request("chat_id is empty")
-    if not _CHAT_ID.fullmatch(text):
-        raise bad_request("chat not found")
-    chat_id = int(text)
-    return bot.chats.get(chat_id) or chat_object(chat_id)
-
-
-def _json(arguments: Arguments, name: str, complaint: str) -> Any:
-    text = arguments.text(name)
-    if not text:
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise bad_request(complaint) from None
-
-
-def _post(bot: Bot, arguments: Arguments, now: int, content: JsonObject) -> JsonObject:
-    chat = _chat(bot, arguments)
-    message: JsonObject = {
-        "message_id": bot.next_message_id(),
-        "from": bot.user(),
-        "chat": chat,
-        "date": now // SECOND,
-        **content,
-    }
-    reply = _json(arguments, "reply_parameters", "can't parse reply parameters JSON object")
-    reply_to = arguments.integer("reply_to_message_id", 0)
-    if isinstance(reply, dict) and isinstance(reply.get("message_id"), int):
-        reply_to = reply["message_id"]
-    original = bot.messages.get((chat["id"], reply_to))
-    if original is not None:
-        message["reply_to_message"] = {
-            name: value for name, value in original.items() if name != "reply_to_message"
-        }
-    _add_keyboard(message, arguments)
-    bot.remember(message)
-    return message
-
-
-def _add_keyboard(message: JsonObject, arguments: Arguments) -> None:
-    markup = _json(arguments, "reply_markup", "can't parse reply keyboard markup JSON object")
-    if isinstance(markup, dict) and "inline_keyboard" in markup:
-        message["reply_markup"] = markup
-
-
-def _text(arguments: Arguments) -> JsonObject:
-    text = arguments.text("text")
-    if not text.strip():
-        raise bad_request("message text is empty")
-    if len(text) > MAX_TEXT:
-        raise bad_request("message is too long")
-    content: JsonObject = {"text": text}
-    entities = _json(arguments, "entities", "can't parse entities JSON object")
-    if entities:
-        content["entities"] = entities
-    return content
-
-
-def get_me(bot: Bot, store: FileStore, arguments: Arguments, files: Files, now: int) -> Outcome:
-    return Outcome(bot.me())
-
-
-def send_message(
-    bot: Bot, store: FileStore, arguments: Arguments, files: Files, now: int
-) -> Outcome:
-    return Outcome(_post(bot, arguments, now, _text(arguments)))
-
-
-def send_chat_action(
-    bot: Bot, store: FileStore, arguments: Arguments, files: Files, now: int
-) -> Outcome:
-    if arguments.text("action").lower() not in CHAT_ACTIONS:
-        raise bad_request("wrong parameter action in request")
-    _chat(bot, arguments)
-    return Outcome(True)
-
-
-def _sender(kind: str) -> Handler:
-    def send(bot: Bot, store: FileStore, arguments: Arguments, files: Files, now: int) -> Outcome:
-        given = arguments.text(kind)
-        upload = files.get(given.removeprefix("attach://") if given else kind)
-        if upload is None and not given:
-            raise bad_request(f"there is no {kind} in the request")
-        caption = arguments.text("caption")
-        if len(caption) > MAX_CAPTION:
-            raise bad_request("message caption is too long")
-        _chat(bot, arguments)
-        if upload is None:
-            known = store.by_id(bot.id, given)
-            if known is None:
-                raise bad_request(
-                    "wrong remote file identifier specified: the emulator knows file ids that it "
-                    "gave to this bot, and fetches no URL"
-                )
-            file = known
-        else:
-            if upload.size == 0:
-                raise bad_request("file must be non-empty")
-            if upload.size > MAX_UPLOAD:
-                raise Refusal(too_large())
-            file = store.add(bot.id, kind, upload)
-        content: JsonObject = {kind: media_object(file, arguments)}
-        if caption:
-            content["caption"] = caption
-        described = {
-            "file_id": file.file_id,
-            "file_name": file.name,
-            "mime_type": file.mime_type,
-            "file_size": file.size,
-        }
-        return Outcome(_post(bot, arguments, now, content), {kind: described})
-
-    return send
-
-
-def edit_message_text(
-    bot: Bot, store: FileStore, arguments: Arguments, files: Files, now: int
-) -> Outcome:
-    content = _text(arguments)
-    chat = _chat(bot, arguments)
-    message = bot.messages.get((chat["id"], arguments.integer("message_id", 0)))
-    if message is None:
-        raise bad_request("message to edit not found")
-    if message["from"]["id"] != bot.id or "text" not in message:
-        raise bad_request("message can't be edited")
-    edited = {name: value for name, value in message.items() if name != "reply_markup"}
-    edited |= {**content, "edit_date": now // SECOND}
-    _add_keyboard(edited, arguments)
-    unchanged = edited["text"] == message["text"] and edited.get("reply_markup") == message.get(
-        "reply_markup"
-    )
-    if unchanged:
-        raise bad_request("message is not modified")
-    bot.remember(edited)
-    return Outcome(edited)
-
-
-def delete_message(
-    bot: Bot, store: FileStore, arguments: Arguments, files: Files, now: int
-) -> Outcome:
-    chat = _chat(bot, arguments)
-    if bot.messages.pop((chat["id"], arguments.integer("message_id", 0)), None) is None:
-        raise bad_request("message to delete not found")
-    return Outcome(True)
-
-
-def answer_callback_query(
-    bot: Bot, store: FileStore, arguments: Arguments, files: Files, now: int
-) -> Outcome:
-    if not arguments.text("callback_query_id"):
-        raise bad_request("query is too old and response timeout expired or query ID is invalid")
-    return Outcome(True)
-
-
-def _command_key(arguments: Arguments) -> tuple[str, str]:
-    scope = _json(arguments, "scope", "can't parse BotCommandScope JSON object")
-    return json.dumps(scope or {"type": "default"}, sort_keys=True), arguments.text("language_code")
-
-
-def set_my_commands(
-    bot: Bot, store: FileStore, arguments: Arguments, files: Files, now: int
-) -> Outcome:
-    commands = _json(arguments, "commands", "can't parse commands JSON object") or []
-    if not isinstance(commands, list):
-        raise bad_request("expected an Array of BotCommand")
-    for command in commands:
-        if not isinstance(command, dict) or not {"command", "description"} <= command.keys():
-            raise bad_request("a BotCommand needs command and description")
-    bot.commands[_command_key(arguments)] = commands
-    return Outcome(True)
-
-
-def get_my_commands(
-    bot: Bot, store: FileStore, arguments: Arguments, files: Files, now: int
-) -> Outcome:
-    return Outcome(bot.commands.get(_command_key(arguments), []))
-
-
-def delete_my_commands(
-    bot: Bot, store: FileStore, arguments: Arguments, files: Files, now: int
-) -> Outcome:
-    bot.commands.pop(_command_key(arguments), None)
-    return Outcome(True)
-
-
 _HANDLERS: dict[str, Handler] = {
-    "getMe": get_me,
-    "sendMessage": send_message,
-    "sendChatAction": send_chat_action,
-    "sendVoice": _sender("voice"),
-    "sendAudio": _sender("audio"),
-    "sendDocument": _sender("document"),
-    "editMessageText": edit_message_text,
-    "deleteMessage": delete_message,
-    "answerCallbackQuery": answer_callback_query,
-    "setMyCommands": set_my_commands,
-    "getMyCommands": get_my_commands,
-    "deleteMyCommands": delete_my_commands,
+    "sendPhoto": media.sender("photo"),
+    "sendVideo": media.sender("video"),
+    "sendAnimation": media.sender("animation"),
+    "sendAudio": media.sender("audio"),
+    "sendDocument": media.sender("document"),
+    "sendVoice": media.sender("voice"),
+    "sendVideoNote": media.sender("video_note"),
+    "sendSticker": media.sender("sticker"),
+    "sendMediaGroup": media.send_media_group,
+    **messages.HANDLERS,
+    **profile.HANDLERS,
+    **chats.HANDLERS,
+    **queries.HANDLERS,
 }
-METHODS: dict[str, tuple[str, Handler]] = {
-    name.lower(): (name, handler) for name, handler in _HANDLERS.items()
+EMULATED: dict[str, Handler] = {name.lower(): handler for name, handler in _HANDLERS.items()}
+METHODS: dict[str, str] = {
+    lowered: name for lowered, name in METHOD_NAMES.items() if lowered not in _OWN
 }
-SENDING = frozenset(METHODS) - {"getme", "getmycommands"}
+_IDS = frozenset(
+    (
+        "chat_id",
+        "from_chat_id",
+        "user_id",
+        "message_id",
+        "message_thread_id",
+        "reply_to_message_id",
+    )
+)
+_INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
+_TEXTS = ("text", "caption")
+NOT_EMULATED = "checked and recorded only: the emulator does not really do this"
+
+
+def perform(method: str, call: Call, *, strict: bool = False) -> Answer:
+    """Do it, note it in the list of what was sent, and say how it ended."""
+    name = METHODS[method]
+    handler = EMULATED.get(method)
+    if handler is None and strict:
+        raise Refusal(
+            failure(
+                404,
+                f"Not Found: method not found: the emulator does not really do {name}, "
+                "and its mode strict is on",
+            )
+        )
+    outcome = handler(call) if handler is not None else _by_shape(name, call)
+    if handler is None or not method.startswith("get"):
+        call.bot.record(_entry(name, call, outcome))
+    return success(outcome.result, outcome.description)
+
+
+def _by_shape(name: str, call: Call) -> Outcome:
+    """Arguments of the published shape get a result of the published shape, and nothing happens."""
+    values = check(name, call.arguments, call.files)
+    if "chat_id" in values:
+        find_chat(call, write=not name.startswith("get"))
+    known: JsonObject = {**values, "date": call.now // SECOND, "User": call.bot.user()}
+    kind = returns(name)
+    files = {field: {"file_name": f.name, "file_size": f.size} for field, f in call.files.items()}
+    result: Any
+    if kind == "Message" or (kind == "Message or Boolean" and "chat_id" in values):
+        result = _message(name, call, values, known)
+    elif kind == "Boolean" or kind == "Message or Boolean":
+        result = True
+    else:
+        result = plausible(kind, known)
+    return Outcome(result, files, NOT_EMULATED, emulated=False)
+
+
+def _message(name: str, call: Call, values: JsonObject, known: JsonObject) -> JsonObject:
+    """sendDice leads to a message with `dice`; a change of a message gives that message."""
+    place = (values.get("chat_id", 0), values.get("message_id", 0))
+    message = call.bot.messages.get(place)
+    if message is not None:
+        return message
+    field = "_".join(re.findall("[A-Z][a-z]*", name)).lower()
+    kind = message_field(field)
+    content = {field: plausible(kind, known)} if kind else {}
+    return post(call, content, markup="reply_markup" in values)
+
+
+def _entry(name: str, call: Call, outcome: Outcome) -> JsonObject:
+    entry: JsonObject = {
+        "method": name,
+        "parameters": _recorded(call.arguments) | outcome.files,
+        "time": call.now / SECOND,
+    }
+    result = outcome.result
+    if isinstance(result, dict) and "message_id" in result:
+        entry["message_id"] = result["message_id"]
+    if isinstance(result, list) and result and all("message_id" in item for item in result):
+        entry["message_ids"] = [item["message_id"] for item in result]
+    if not outcome.emulated:
+        entry["emulated"] = False
+    unknown = unknown_parameters(name, call.arguments)
+    if unknown:
+        entry["unknown_parameters"] = unknown
+    return entry
+
+
+def _recorded(arguments: Arguments) -> JsonObject:
+    """Parameters as a reader wants them: ids as numbers, nested objects as objects."""
+    recorded: JsonObject = {}
+    for name, text in arguments.as_dict().items():
+        recorded[name] = text
+        if name in _IDS and _INTEGER.fullmatch(text):
+            recorded[name] = int(text)
+        elif text[:1] in ("{", "[") and name not in _TEXTS:
+            try:
+                recorded[name] = json.loads(text)
+            except ValueError:
+                continue
+    return recorded

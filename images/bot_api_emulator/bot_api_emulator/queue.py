@@ -22,7 +22,7 @@ class QueueError(Exception):
     """An update that the queue can't take."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Update:
     id: int
     kind: str
@@ -41,6 +41,7 @@ class UpdateQueue:
 
     random: Random
     tail: int = 0
+    _earliest: int = 0
     _updates: deque[Update] = field(default_factory=deque)
 
     def __len__(self) -> int:
@@ -61,14 +62,19 @@ class UpdateQueue:
             self.tail = self.random.randint(*FIRST_ID)
         update = Update(self.tail, kind, body, size, now // SECOND + lifetime)
         self.tail += 1
+        earliest = self._earliest if self._updates else update.expires_at
+        self._earliest = min(earliest, update.expires_at)
         self._updates.append(update)
         return update
 
     def expire(self, now: int) -> int:
         """Drop what has outlived its time; the clock of lifetimes counts whole seconds."""
         second = now // SECOND
+        if second <= self._earliest:
+            return 0
         kept = [update for update in self._updates if update.expires_at >= second]
         gone = len(self._updates) - len(kept)
+        self._earliest = min((update.expires_at for update in kept), default=second)
         if gone:
             self._updates = deque(kept)
         return gone
@@ -84,6 +90,14 @@ class UpdateQueue:
         while self._updates and self._updates[0].id < offset:
             gone.append(self._updates.popleft())
         return gone
+
+    def remove(self, update: Update) -> bool:
+        """Take one out wherever it stands; False where it is no longer there."""
+        try:
+            self._updates.remove(update)
+        except ValueError:
+            return False
+        return True
 
     def keep_last(self, count: int) -> list[Update]:
         gone = []

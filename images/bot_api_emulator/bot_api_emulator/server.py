@@ -8,22 +8,23 @@ import logging
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 from . import control
 from .arguments import Arguments, Upload
+from .bodies import MAX_PARAMETER_BYTES, TooLargeError, read_body
+from .bot import Held
 from .clock import SECOND
 from .core import Core, Request
-from .envelope import Answer, Refusal, failure
-from .files import MAX_DOWNLOAD, MAX_UPLOAD
-from .forms import read_upload
+from .envelope import LOST, Answer, Refusal, failure
+from .local_files import attach_local_files, names_local_file
 from .logs import AccessLogger
 from .methods import too_large
 from .stats import Client
+from .webhook_client import WebhookClient
 
 log = logging.getLogger(__name__)
 
-MAX_PARAMETER_BYTES = 1 << 20
 SHUTDOWN_SECONDS = 2.0
 
 
@@ -59,11 +60,14 @@ def make_app(core: Core) -> web.Application:
     app.router.add_route("*", "/{path:.*}", bot_api.handle)
     driver = Driver(core)
 
+    webhooks = WebhookClient(core)
+
     async def start(_: web.Application) -> None:
         driver.arm()
 
     async def stop(_: web.Application) -> None:
         driver.stop()
+        await webhooks.stop()
 
     app.on_startup.append(start)
     app.on_cleanup.append(stop)
@@ -85,7 +89,7 @@ async def _errors(request: web.Request, handler: Any) -> web.StreamResponse:
     try:
         response: web.StreamResponse = await handler(request)
         return response
-    except web.HTTPRequestEntityTooLarge:
+    except (TooLargeError, web.HTTPRequestEntityTooLarge):
         return respond(too_large())
     except web.HTTPException:
         raise
@@ -111,7 +115,7 @@ class BotApi:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = unquote(request.rel_url.raw_path)
         if path.startswith("/file/bot"):
-            return self._download(request, path.removeprefix("/file/bot"))
+            return await self._download(request, path.removeprefix("/file/bot"))
         if not path.startswith("/bot"):
             return respond(failure(404, "Not Found"))
         if request.method not in ("GET", "POST"):
@@ -123,23 +127,28 @@ class BotApi:
         if not slash:
             return respond(failure(404, "Not Found"))
         try:
-            arguments, files = await _read_arguments(request)
+            arguments, files = await self._read(request)
         except ValueError as error:
             return respond(failure(400, f"Bad Request: {error}"))
-        return respond(await self._call(request, token, method, arguments, files))
+        name = method or arguments.text("method")
+        held = self._core.call(Request(token, name, arguments, files, _client(request)))
+        answer = await self._answer(held)
+        return _hang_up(request) if answer is LOST else respond(answer)
 
-    async def _call(
-        self,
-        request: web.Request,
-        token: str,
-        method: str,
-        arguments: Arguments,
-        files: dict[str, Upload],
-    ) -> Answer:
-        client = Client(request.remote or "", request.headers.get("User-Agent", ""))
-        held = self._core.call(
-            Request(token, method or arguments.text("method"), arguments, files, client)
-        )
+    async def _read(self, request: web.Request) -> tuple[Arguments, dict[str, Upload]]:
+        query = request.rel_url.raw_query_string
+        arguments = Arguments(parse_qsl(query, keep_blank_values=True))
+        files: dict[str, Upload] = {}
+        keep, most = self._core.keep, self._core.most
+        if request.body_exists:
+            files = await read_body(
+                request.headers, request.content, arguments, keep=keep, most=most
+            )
+        if self._core.modes.local and names_local_file(arguments):
+            await asyncio.to_thread(attach_local_files, arguments, files, keep=keep, most=most)
+        return arguments, files
+
+    async def _answer(self, held: Held) -> Answer:
         if held.answer is not None:
             return held.answer
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -150,10 +159,15 @@ class BotApi:
             self._core.vanished(held)
             raise
 
-    def _download(self, request: web.Request, rest: str) -> web.StreamResponse:
+    async def _download(self, request: web.Request, rest: str) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
             return respond(failure(501, "Not Implemented"))
         token, _, path = rest.partition("/")
+        answer = await self._answer(self._core.approach_file(token, _client(request)))
+        if answer is LOST:
+            return _hang_up(request)
+        if answer.status != 200:
+            return respond(answer)
         try:
             file = self._core.download(token, path)
         except Refusal as refusal:
@@ -161,50 +175,12 @@ class BotApi:
         return web.Response(body=file.data, content_type="application/octet-stream")
 
 
-async def _read_arguments(request: web.Request) -> tuple[Arguments, dict[str, Upload]]:
-    query = request.rel_url.raw_query_string
-    arguments = Arguments(parse_qsl(query, keep_blank_values=True))
-    files: dict[str, Upload] = {}
-    content_type = request.headers.get("Content-Type", "").lower()
-    if not request.body_exists:
-        return arguments, files
-    if "multipart/form-data" in content_type:
-        await _read_multipart(request, arguments, files)
-    elif "application/x-www-form-urlencoded" in content_type:
-        body = (await request.read()).decode("utf-8", "replace")
-        for name, value in parse_qsl(body, keep_blank_values=True):
-            arguments.add(name, value)
-    elif "application/json" in content_type:
-        _read_json(await request.read(), arguments)
-    return arguments, files
+def _client(request: web.Request) -> Client:
+    return Client(request.remote or "", request.headers.get("User-Agent", ""))
 
 
-def _read_json(body: bytes, arguments: Arguments) -> None:
-    """A body that is no JSON object is passed over, as the server does."""
-    try:
-        values = json.loads(body)
-    except ValueError:
-        return
-    if isinstance(values, dict):
-        for name, value in values.items():
-            arguments.add_json(name, value)
-
-
-async def _read_multipart(
-    request: web.Request, arguments: Arguments, files: dict[str, Upload]
-) -> None:
-    room = MAX_PARAMETER_BYTES
-    async for part in await request.multipart():
-        if not isinstance(part, BodyPartReader) or not part.name:
-            raise ValueError("field name in multipart/form-data not found")
-        if part.filename is not None:
-            upload = await read_upload(part, keep=MAX_DOWNLOAD)
-            if upload.size > MAX_UPLOAD:
-                raise web.HTTPRequestEntityTooLarge(MAX_UPLOAD, upload.size)
-            files.setdefault(part.name, upload)
-            continue
-        value = bytes(await part.read(decode=False))
-        room -= len(value)
-        if room < 0:
-            raise web.HTTPRequestEntityTooLarge(MAX_PARAMETER_BYTES, MAX_PARAMETER_BYTES - room)
-        arguments.add(part.name, value.decode("utf-8", "replace"))
+def _hang_up(request: web.Request) -> web.Response:
+    """End the connection without a word; the status is for the log only."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=444)

@@ -40,6 +40,9 @@ class Stats:
     confirmed_undelivered: int = 0
     dropped: int = 0
     expired: int = 0
+    webhook_sent: int = 0
+    webhook_failed: int = 0
+    webhook_max_open: int = 0
     conflicts: Counter[str] = field(default_factory=Counter)
     conflicts_unseen: Counter[str] = field(default_factory=Counter)
     pollers: dict[Client, Poller] = field(default_factory=dict)
@@ -66,6 +69,10 @@ class Stats:
     def on_conflict(self, kind: str, seen: bool) -> None:
         (self.conflicts if seen else self.conflicts_unseen)[kind] += 1
 
+    def on_webhook_sent(self, count: int, open_now: int) -> None:
+        self.webhook_sent += count
+        self.webhook_max_open = max(self.webhook_max_open, open_now)
+
     def on_delivery(self, updates: list[Update]) -> None:
         for update in updates:
             if update.deliveries:
@@ -78,7 +85,7 @@ class Stats:
         self.confirmed += len(updates)
         self.confirmed_undelivered += sum(1 for update in updates if not update.deliveries)
 
-    def as_json(self, *, now: int, parked: int, pending: int) -> JsonObject:
+    def as_json(self, *, now: int, parked: int, pending: int, webhook_open: int) -> JsonObject:
         return {
             "now": now / SECOND,
             "polls": self.polls,
@@ -95,6 +102,12 @@ class Stats:
             "confirmed_undelivered": self.confirmed_undelivered,
             "dropped": self.dropped,
             "expired": self.expired,
+            "webhook": {
+                "sent": self.webhook_sent,
+                "failed": self.webhook_failed,
+                "open": webhook_open,
+                "max_open": self.webhook_max_open,
+            },
             "pollers": [
                 {
                     "peer": client.peer,

@@ -26,6 +26,7 @@ SETTLE_SECONDS = 5
 # With one it may end a few times, because what it needs starts at the same time.
 MOST_RESTARTS = 3
 LOG_LINES = 20
+LONGER = "; where it only needs longer, raise its wait_timeout (bot_wait_timeout and the like)"
 REMOVAL_SECONDS = 60
 
 
@@ -177,8 +178,8 @@ class Applier:
 
     def _rehearse(self, verdict, successor):
         """Starts the new one without its ports, while the old one has them, until it is well. ApplyError where it is not."""
-        # Nobody is to find it by the name of the one that serves.
-        wanted = dict(verdict.wanted, name=successor, publish=[])
+        # Nobody is to find it by the name of the one that serves, and the engine must not start it again.
+        wanted = dict(verdict.wanted, name=successor, publish=[], restart_policy="no")
         try:
             self.create(wanted, verdict.spec, successor)
             self._started(successor, verdict)
@@ -385,7 +386,12 @@ class Applier:
                 raise NotWell(_how_it_ended(ended))
             if now > deadline:
                 raise NotWell(
-                    "it is %s after %d s" % (health or state["Status"], wanted["wait_timeout"])
+                    "it is %s after %d s%s"
+                    % (
+                        health or state["Status"],
+                        wanted["wait_timeout"],
+                        LONGER if health == "starting" else "",
+                    )
                 )
             time.sleep(LOOK_SECONDS)
 

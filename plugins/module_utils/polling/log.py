@@ -43,7 +43,7 @@ import json
 import re
 from collections import namedtuple
 
-from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.token import scrub
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import scrub
 
 Event = namedtuple("Event", ["at", "kind", "text"])
 

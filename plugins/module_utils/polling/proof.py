@@ -24,6 +24,7 @@ MAX_LOG_LINES = 2000
 MAX_HEARTBEAT_BYTES = 64 * 1024
 HEARTBEAT = "/tmp/aisha-heartbeat.json"  # noqa: S108 # nosec: a path in the container
 CONFLICTS = ("conflict", "webhook_conflict")
+LONGER = "; where it only needs longer, raise healthy_timeout (bot_wait_timeout)"
 
 
 class ProofError(Exception):
@@ -75,7 +76,7 @@ def read_events(client, container_id, token, since):
 
 
 def last_lines(client, container_id, token, lines=20):
-    """The end of a container's log, without tokens."""
+    """The end of a container's log, without secrets."""
     return token.scrub(client.logs(container_id, tail=lines).decode("utf-8", "replace")).strip()
 
 
@@ -99,8 +100,8 @@ def evidence(client, inspection, token, since):
         "last_success": facts.get("last_success"),
         "conflicts": len(conflicts),
         "last_conflict": conflicts[-1].at if conflicts else None,
-        "conflict_text": conflicts[-1].text if conflicts else "",
-        "refused": refused[-1].text if refused else "",
+        "conflict_text": token.scrub(conflicts[-1].text) if conflicts else "",
+        "refused": token.scrub(refused[-1].text) if refused else "",
     }
 
 
@@ -142,8 +143,8 @@ class Proof:
                         self._said(inspection),
                     )
                 )
+            health = (state.get("Health") or {}).get("Status")
             if state["Status"] == "running":
-                health = (state.get("Health") or {}).get("Status")
                 alive = time.time() - epoch(state["StartedAt"])
                 if health in (None, "none") and alive >= ALIVE_SECONDS:
                     return inspection
@@ -156,8 +157,15 @@ class Proof:
                 if found["conflicts"]:
                     raise ProofError(self._outside(found))
                 raise ProofError(
-                    "%s: the holder %s is not healthy within %d s (%s). Its last log lines:\n%s"
-                    % (self._host, self._name, seconds, self._health(state), self._said(inspection))
+                    "%s: the holder %s is not healthy within %d s (%s)%s. Its last log lines:\n%s"
+                    % (
+                        self._host,
+                        self._name,
+                        seconds,
+                        self._health(state),
+                        LONGER if health == "starting" else "",
+                        self._said(inspection),
+                    )
                 )
             time.sleep(POLL_SECONDS)
 

@@ -32,6 +32,7 @@ ARGUMENTS = {
     "allowed": {"type": "list", "elements": "str", "default": []},
     "bot_api_url": {"type": "str", "default": "https://api.telegram.org"},
     "processes": {"type": "bool", "default": True},
+    "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
 }
 ONE_TOKEN = {
     "mutually_exclusive": [("token", "token_file")],
@@ -86,7 +87,7 @@ def read_token(module):
             )
         module.no_log_values.add(text.strip())
     try:
-        token = Token(text)
+        token = Token(text, module.params["secrets"])
     except TokenError as error:
         module.fail_json(
             msg="%s is no token of a bot: %s. Set what BotFather gave you." % (setting, error)

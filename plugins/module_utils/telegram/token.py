@@ -9,7 +9,7 @@ import hashlib
 import re
 from urllib.parse import unquote
 
-from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import scrub
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import Scrubber
 
 # Percent-encoded once, and once more inside another URL.
 MAX_DECODINGS = 2
@@ -24,9 +24,10 @@ class Token:
 
     text: "<bot id>:<secret>" as BotFather gives it; the id is a positive number, the secret at least
     16 characters of A-Z a-z 0-9 _ -. Anything else raises TokenError, which never shows the text.
+    secrets: what else scrub() takes out of a text.
     """
 
-    def __init__(self, text):
+    def __init__(self, text, secrets=()):
         bot_id, separator, secret = text.strip().partition(":")
         if not separator or not re.match(r"[1-9][0-9]{0,18}\Z", bot_id):
             raise TokenError("it must be the bot's number, a colon and its secret")
@@ -34,6 +35,7 @@ class Token:
             raise TokenError("after the colon come 16 to 64 letters, digits, _ or -")
         self.bot_id = bot_id
         self._secret = secret
+        self._scrubber = Scrubber(secrets)
         # Another token of the same bot: BotFather's have 35 characters, so that a clock time or a port is none.
         self._older = re.compile(r"(?<![0-9])%s:[A-Za-z0-9_-]{30,}" % bot_id)
 
@@ -66,5 +68,5 @@ class Token:
         return None
 
     def scrub(self, text):
-        """The text without this token or any other."""
-        return scrub(text.replace(self._secret, "***"))
+        """The text without this token, any other, and the other secrets."""
+        return self._scrubber.scrub(text.replace(self._secret, "***"))

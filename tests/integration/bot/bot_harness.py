@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import compileall
 import contextlib
 import hashlib
 import hmac
 import json
 import os
+import re
+import secrets
 import shutil
 import signal
 import socket
@@ -18,12 +21,15 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+import jinja2
 import psycopg
 import redis
+import yaml
 from obstore.store import S3Store
 from psycopg.rows import dict_row
 
@@ -32,7 +38,8 @@ BOT = REPOSITORY / "images/bot"
 EMULATOR = REPOSITORY / "images/bot_api_emulator"
 # Every character that needs care in a URL, in JSON or in a log line.
 PASSWORD = 'p@ss:/w%rd#1 ?&"é'
-WEBHOOK_SECRET = "hmac-secret-of-the-tests"
+# Each source's keys: two while they are changed.
+WEBHOOK_KEYS = {source: [secrets.token_bytes(32)] for source in ("shop", "other")}
 ROOT_KEYS = ("test-root", "test-root-password")
 BUCKET = "aisha-audio"
 TEMPLATE = "template_aisha"
@@ -144,8 +151,9 @@ def compiled(target: Path) -> Path:
 
 
 class Postgres:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
         self.folder = folder
+        self._fsync = "on" if fsync else "off"
         self.port = free_port()
         self.process: Process | None = None
         self._user = "postgres" if os.getuid() == 0 else None
@@ -177,7 +185,7 @@ class Postgres:
 
     def start(self) -> None:
         command = [self._server, "-D", str(self.folder / "data"), "-p", str(self.port)]
-        command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        command += ["-c", "listen_addresses=127.0.0.1", "-c", f"fsync={self._fsync}"]
         command += ["-c", f"unix_socket_directories={self.folder}"]
         self.process = Process(command, self.folder.parent / "postgres.log", user=self._user)
         until("PostgreSQL answers", self._answers)
@@ -383,14 +391,14 @@ class Stack:
             query = psycopg.sql.SQL("CREATE DATABASE {} OWNER aisha TEMPLATE {}")
             names = map(psycopg.sql.Identifier, (self.database, template))
             connection.execute(query.format(*names))
-        secrets = {
+        texts = {
             "bot_token": self.token,
             "database_url": postgres.url(self.database),
             "redis_url": redis_server.url,
             "s3_secret_key": ROOT_KEYS[1],
-            "webhook_secret": WEBHOOK_SECRET,
+            "webhook_secrets": secrets_file(WEBHOOK_KEYS),
         }
-        for name, value in secrets.items():
+        for name, value in texts.items():
             (folder / "secrets" / name).write_text(value + "\n", encoding="utf-8")
 
     def __enter__(self) -> Stack:
@@ -416,7 +424,7 @@ class Stack:
             "REDIS_URL_FILE": str(folder / "secrets/redis_url"),
             "REDIS_PREFIX": self.prefix,
             "S3_SECRET_KEY_FILE": str(folder / "secrets/s3_secret_key"),
-            "WEBHOOK_SECRET_FILE": str(folder / "secrets/webhook_secret"),
+            "WEBHOOK_SECRETS_FILE": str(folder / "secrets/webhook_secrets"),
             "BOT_API_URL": self.api.url,
             "S3_ENDPOINT_URL": self.objects.url,
             "S3_BUCKET": BUCKET,
@@ -448,6 +456,14 @@ class Stack:
         )
         self.processes.append(process)
         return process
+
+    def start_webhook(self, name: str = "webhook", **extra: str) -> Replica:
+        port, health = free_port(), free_port()
+        extra = {"WEBHOOK_HOST": "127.0.0.1", **extra}
+        extra |= {"WEBHOOK_PORT": str(port), "WEBHOOK_HEALTH_PORT": str(health)}
+        replica = Replica(self, name, self.start("webhook", name, **extra), port, health)
+        until(f"{name} is ready", lambda: replica.ask("/readyz")[0] == 200, 30)
+        return replica
 
     def health(self, role: str, name: str | None = None, **extra: str) -> tuple[bool, str]:
         done = subprocess.run(
@@ -567,7 +583,126 @@ def make_audio(path: Path, seconds: float, *options: str) -> bytes:
     return path.read_bytes()
 
 
-def sign(body: bytes, timestamp: int | None = None, secret: str = WEBHOOK_SECRET) -> dict[str, str]:
+def secrets_file(keys: dict[str, list[bytes]]) -> str:
+    """The file of the secrets of all sources."""
+    written = {
+        source: [f"whsec_{base64.b64encode(key).decode()}" for key in own]
+        for source, own in keys.items()
+    }
+    return json.dumps(written)
+
+
+def sign(
+    body: bytes,
+    delivery: str | None = None,
+    timestamp: int | None = None,
+    *keys: bytes,
+) -> dict[str, str]:
+    """Headers of Standard Webhooks, as a caller makes them; without keys, with those of shop."""
+    delivery = delivery or f"msg_{uuid.uuid4().hex}"
     stamp = str(int(time.time()) if timestamp is None else timestamp)
-    digest = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256)
-    return {"X-Aisha-Timestamp": stamp, "X-Aisha-Signature": f"sha256={digest.hexdigest()}"}
+    signed = f"{delivery}.{stamp}.".encode() + body
+    digests = [
+        hmac.new(key, signed, hashlib.sha256).digest() for key in keys or WEBHOOK_KEYS["shop"]
+    ]
+    return {
+        "Webhook-Id": delivery,
+        "Webhook-Timestamp": stamp,
+        "Webhook-Signature": " ".join(f"v1,{base64.b64encode(d).decode()}" for d in digests),
+    }
+
+
+def resident(process: int) -> int:
+    found = re.search(r"VmRSS:\s+([0-9]+) kB", Path(f"/proc/{process}/status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+@dataclass
+class Replica:
+    """A process of the webhook API: its port for callers, and the one that tells how it is."""
+
+    stack: Stack
+    name: str
+    process: Process
+    port: int
+    health_port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(self, path: str) -> tuple[int, bytes]:
+        return http("GET", f"http://127.0.0.1:{self.health_port}{path}")
+
+    @property
+    def health(self) -> tuple[bool, str]:
+        """The verdict of its container's health check."""
+        ports = {"WEBHOOK_PORT": self.port, "WEBHOOK_HEALTH_PORT": self.health_port}
+        texts = {name: str(port) for name, port in ports.items()}
+        return self.stack.health("webhook", self.name, **texts)
+
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that the process holds."""
+        return resident(self.process.popen.pid)
+
+
+class Front:
+    """HAProxy with the configuration of the role bot, before replicas that are processes."""
+
+    def __init__(self, folder: Path, replicas: list[Replica], **settings: Any) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port, self.health_port = free_port(), free_port()
+        (folder / "haproxy.cfg").write_text(self._configuration(replicas, settings))
+        haproxy = program("apt-get install haproxy", "haproxy")
+        # As the role runs it.
+        command = [haproxy, "-W", "-db", "-f", str(folder / "haproxy.cfg")]
+        self.process = Process(command, folder / "haproxy.log")
+        until("the front answers", lambda: http("GET", self.health_url)[0] == 200)
+
+    def _configuration(self, replicas: list[Replica], settings: dict[str, Any]) -> str:
+        role = REPOSITORY / "roles/bot"
+        values = yaml.safe_load((role / "defaults/main.yml").read_text()) | settings
+        values["bot_webhook_replicas"] = len(replicas)
+        template = (role / "templates/haproxy.cfg.j2").read_text()
+        # As Ansible reads templates.
+        reader = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)  # noqa: S701
+        text = reader.from_string(template).render(values)
+        # The replicas are no containers, which have names, and each the same ports.
+        changes = {
+            "bind :8080": f"bind 127.0.0.1:{self.port}",
+            "bind 127.0.0.1:8081": f"bind 127.0.0.1:{self.health_port}",
+            " resolvers docker resolve-prefer ipv4": "",
+        }
+        for number, replica in enumerate(replicas, 1):
+            address = f"127.0.0.1:{replica.port} check port {replica.health_port}"
+            # Once each: nothing is swapped here.
+            name = f"aisha-webhook-{number}"
+            changes[f"{name}- 2 {name}:8080"] = f"{name}- 1 {address}"
+        for old, new in changes.items():
+            assert old in text, f"{old} is not in the front's configuration"
+            text = text.replace(old, new)
+        return text
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def resident(self) -> int:
+        """Of the master and its worker."""
+        master = self.process.popen.pid
+        workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        return sum(resident(int(process)) for process in [str(master), *workers])
+
+    @property
+    def health_url(self) -> str:
+        return f"http://127.0.0.1:{self.health_port}/front/healthz"
+
+    def __enter__(self) -> Front:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.end(signal.SIGUSR1)
+        # Shown by pytest for a failed test only.
+        print(self.process.text)

@@ -15,7 +15,8 @@ from bot_harness import PASSWORD, Stack, free_port, http, stopped, until
 from psycopg import sql
 
 EVERYWHERE = ("primary", "worker", "webhook")
-PORT = str(free_port())
+PORTS = {name: str(free_port()) for name in ("WEBHOOK_PORT", "WEBHOOK_HEALTH_PORT")}
+READY = f"http://127.0.0.1:{PORTS['WEBHOOK_HEALTH_PORT']}/readyz"
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def serving(
     folder = tmp_path_factory.mktemp("logins") / "stack"
     with Stack(folder, *servers, code=code, template=schema) as stack:
         for role in EVERYWHERE:
-            stack.start(role, WEBHOOK_PORT=PORT, WEBHOOK_HOST="127.0.0.1", LOGIN_CHECK_SECONDS="1")
+            stack.start(role, **PORTS, WEBHOOK_HOST="127.0.0.1", LOGIN_CHECK_SECONDS="1")
         yield stack
 
 
@@ -115,7 +116,7 @@ def whole(serving: Stack) -> Iterator[Stack]:
 
 def told(stack: Stack, *roles: str) -> dict[str, str]:
     """What each unhealthy role says; nothing from a healthy one."""
-    verdicts = {role: stack.health(role, WEBHOOK_PORT=PORT) for role in roles or EVERYWHERE}
+    verdicts = {role: stack.health(role, **PORTS) for role in roles or EVERYWHERE}
     return {role: text for role, (good, text) in verdicts.items() if not good}
 
 
@@ -150,7 +151,7 @@ def test_each_refused_login_is_told_and_forgotten(whole: Stack) -> None:
                 assert (sentence in said[role]) == (sentence in wanted[role]), (role, sentence)
             if "PostgreSQL, password" in names:
                 # What has its connections still works: callers are served, not cut off.
-                assert http("GET", f"http://127.0.0.1:{PORT}/readyz")[0] == 200
+                assert http("GET", READY)[0] == 200
         until(f"all are healthy again after {names}", lambda: not told(stack), 40, 0.5)
     text = stack.logs()
     assert PASSWORD not in text

@@ -23,7 +23,7 @@ def waiting_for_lock(stack: Stack) -> bool:
     return bool(
         stack.query(
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
-            "AND wait_event_type = 'Lock' AND query LIKE '%%INSERT INTO messages%%'"
+            "AND wait_event_type = 'Lock' AND query LIKE '%%INSERT INTO updates%%'"
         )
     )
 
@@ -31,15 +31,14 @@ def waiting_for_lock(stack: Stack) -> bool:
 def test_stop_confirms_the_last_batch_and_the_successor_sees_nothing_again(stack: Stack) -> None:
     first = stack.start("primary")
     stack.wait_healthy("primary")
-    # Holds the handler in the middle of its batch: the poller can't ask again, so only the stop
-    # can confirm.
+    # Holds the poller in the middle of its batch: it can't ask again, so only the stop can confirm.
     with stack.postgres.admin(stack.database) as connection, connection.transaction():
-        connection.execute("LOCK TABLE messages IN EXCLUSIVE MODE")
+        connection.execute("LOCK TABLE updates IN EXCLUSIVE MODE")
         update_id = stack.push_message(text="/start")
-        until("the handler waits", lambda: waiting_for_lock(stack))
+        until("the row waits", lambda: waiting_for_lock(stack))
         first.send(signal.SIGTERM)
         time.sleep(0.5)
-        assert first.alive, "the handler was not finished"
+        assert first.alive, "the batch was not stored"
     assert first.wait() == 0
     assert stack.stats()["pending"] == 0
     assert "last batch confirmed" in first.text
@@ -86,9 +85,9 @@ def test_killed_primary_is_answered_for_once(stack: Stack) -> None:
     first = stack.start("primary")
     stack.wait_healthy("primary")
     with stack.postgres.admin(stack.database) as connection, connection.transaction():
-        connection.execute("LOCK TABLE messages IN EXCLUSIVE MODE")
+        connection.execute("LOCK TABLE updates IN EXCLUSIVE MODE")
         update_id = stack.push_message(text="/start")
-        until("the handler waits", lambda: waiting_for_lock(stack))
+        until("the row waits", lambda: waiting_for_lock(stack))
         first.send(signal.SIGKILL)
         first.wait()
         until("the poll is unconfirmed", lambda: stack.stats()["pending"] == 1)
@@ -156,7 +155,9 @@ def test_answer_waits_for_the_bot_api(stack: Stack, voice: bytes) -> None:
     """Everything is stored, the answer can't be sent: it is sent once it can."""
     stack.start("primary")
     update_id = stack.push_voice(voice)
-    until("the file is here", lambda: list((stack.folder / "temp").glob("*.src")))
+    row = until("the row is here", lambda: stack.row(update_id))
+    # As if it had been downloaded at an earlier try, which its answer did not follow.
+    (stack.folder / "temp" / f"{stack.bot_id}-{update_id}.src").write_bytes(voice)
     with stopped(stack.api):
         worker = stack.start("worker")
         until("the answer waits", lambda: "sendMessage" in worker.text, 30)

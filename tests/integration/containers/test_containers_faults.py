@@ -369,6 +369,7 @@ def test_what_publishes_a_port_is_tried_while_the_former_one_serves(host: Host) 
 
     def look() -> None:
         assert_runs(host)
+        assert_nothing_aside_starts_again(host)
         if host.next in host.names():
             found = host.inspect(host.next)
             assert not found["HostConfig"]["PortBindings"]

@@ -63,6 +63,16 @@ class Link:
 Files = dict[str, str | bytes | Link]
 
 
+def emulator_files() -> Files:
+    """The emulator's package in /opt/emulator, for a host that has its requirements."""
+    package = ROOT / "images/bot_api_emulator/bot_api_emulator"
+    return {
+        f"/opt/emulator/{path.relative_to(package.parent)}": path.read_bytes()
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
 def archive(files: Files, mode: int = 0o644) -> bytes:
     """A tar of files, by their path."""
     stream = io.BytesIO()

@@ -18,7 +18,17 @@ from typing import Any
 import docker  # type: ignore[import-untyped]  # it has no types
 import requests
 from docker.models.containers import Container  # type: ignore[import-untyped]
-from docker_hosts import API_PORT, ROOT, Emulator, Machine, Scenario, archive, new_token, until
+from docker_hosts import (
+    API_PORT,
+    ROOT,
+    Emulator,
+    Machine,
+    Scenario,
+    archive,
+    emulator_files,
+    new_token,
+    until,
+)
 
 HERE = Path(__file__).resolve().parent
 # Of another name where a second checkout tests on the same machine.
@@ -122,9 +132,7 @@ class Fleet:
             network=self.scenario.network,
             working_dir="/opt/emulator",
         )
-        package = ROOT / "images/bot_api_emulator/bot_api_emulator"
-        files = {f"/opt/emulator/bot_api_emulator/{p.name}": p for p in package.glob("*.py")}
-        made.put_archive("/", archive({to: path.read_text() for to, path in files.items()}))
+        made.put_archive("/", archive(emulator_files()))
         made.start()
         made.reload()
         address = made.attrs["NetworkSettings"]["Networks"][self.scenario.network]["IPAddress"]

@@ -122,6 +122,24 @@ BAD: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"bot_env": {"BOT_TOKEN": GOOD_TOKEN}}, "BOT_TOKEN, which the role sets itself"),
         ({"bot_image": "example.com/bot:latest"}, "An image is not named by its digest"),
     ],
+    "docker_host": [
+        (
+            {
+                "docker_host_registries": [
+                    {"address": "http://127.0.0.1:5000", "username": "a", "password": GOOD_TOKEN}
+                ]
+            },
+            "docker_host_registries (http://127.0.0.1:5000) can't be used: it has a scheme",
+        ),
+        (
+            {
+                "docker_host_ports": [
+                    {"address": "localhost", "port": 1, "container": "a", "setting": "a"}
+                ]
+            },
+            "docker_host_ports (localhost) can't be used",
+        ),
+    ],
     "alone": [
         ({"images_registry_address": "http://127.0.0.1:5000"}, "can't be used: it has a scheme"),
         ({"images_names": ["nonsense"]}, "images_names has nonsense, which is no image of this"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docker_hosts import API_PORT, ROOT, Emulator, Machine, Scenario, until
+from docker_hosts import API_PORT, Emulator, Machine, Scenario, emulator_files, until
 
 HERE = Path(__file__).resolve().parent
 # Of another name where a second checkout tests on the same machine.
@@ -59,13 +59,7 @@ class Host(Machine):
     def came_up(self) -> None:
         """Start the emulator in it as well, and what listens to its log."""
         super().came_up()
-        package = ROOT / "images/bot_api_emulator/bot_api_emulator"
-        self.write(
-            {
-                f"/opt/emulator/bot_api_emulator/{p.name}": p.read_text()
-                for p in package.glob("*.py")
-            }
-        )
+        self.write(emulator_files())
         self.write({"/opt/system_log.py": (HERE / "on_host/system_log.py").read_text()})
         listen = ["--host", "0.0.0.0", "--port", str(API_PORT)]
         # Outside the engine it sees each container's own address, and outlives the engine.

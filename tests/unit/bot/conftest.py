@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from base64 import b64encode
 from pathlib import Path
-from secrets import token_hex
+from secrets import token_bytes, token_hex
 
 import pytest
 
@@ -25,7 +27,7 @@ SECRETS = {
     "DATABASE_URL": "postgresql://aisha:p%40ss%2Fword@aisha-postgres:5432/aisha",
     "REDIS_URL": "redis://aisha:redis-password@aisha-redis:6379/0",
     "S3_SECRET_KEY": "s3-secret-key-value",
-    "WEBHOOK_SECRET": "webhook-secret-value",
+    "WEBHOOK_SECRETS": json.dumps({"shop": [f"whsec_{b64encode(token_bytes(32)).decode()}"]}),
 }
 
 

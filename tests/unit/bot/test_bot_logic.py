@@ -8,47 +8,18 @@ from typing import Any
 
 import psycopg
 import pytest
-from app.bot.client import ApiError, ApiUnreachable, explain, parse
-from app.bot.poller import handled_prefix
 from app.core.backoff import Backoff
 from app.core.config import Settings
 from app.core.errors import LoginRefused
-from app.core.health import Heartbeat
+from app.core.health import REMEMBERED_SECONDS, Heartbeat, Streak
 from app.core.healthcheck import judge
-from app.core.logins import ATTEMPT_SECONDS, CONFIRM_SECONDS, Logins, refused_by_postgres
+from app.logins import ATTEMPT_SECONDS, CONFIRM_SECONDS, Logins
+from app.storage.postgres import refused_by_postgres
 from app.storage.s3 import object_key, refusal
-from app.webhook.signature import problem_with, sign
+from app.storage.updates import chat_of
+from app.telegram.client import ApiError, ApiUnreachable, explain, parse
+from app.telegram.texts import duration_text, size_text
 from app.workers.jobs import notification, retry_delay
-from app.workers.texts import duration_text, size_text
-
-NOW = 1_800_000_000.0
-STAMP = "1800000000"
-
-
-def test_signature() -> None:
-    body = b'{"a": "\xc3\xa9"}'
-    good = sign("secret", STAMP, body)
-    assert problem_with("secret", STAMP, good, body, NOW) is None
-    assert problem_with("secret", STAMP, good.upper(), body, NOW) is None
-    assert problem_with("secret", STAMP, good, body, NOW + 300) is None
-    assert problem_with("secret", STAMP, good, body, NOW - 300) is None
-    for refused in (
-        problem_with("secret", STAMP, good, body, NOW + 301),
-        problem_with("secret", STAMP, good, body, NOW - 301),
-        problem_with("other", STAMP, good, body, NOW),
-        problem_with("secret", "1800000001", good, body, NOW),
-        problem_with("secret", STAMP, good, body + b" ", NOW),
-        problem_with("secret", STAMP, good.removeprefix("sha256="), body, NOW),
-        problem_with("secret", STAMP, None, body, NOW),
-        problem_with("secret", None, good, body, NOW),
-        problem_with("secret", "", good, body, NOW),
-        problem_with("secret", "\uff11\uff18", good, body, NOW),
-        problem_with("secret", "1_8", good, body, NOW),
-        problem_with("secret", "-5", good, body, NOW),
-        problem_with("secret", "9" * 5000, good, body, NOW),
-        problem_with("secret", STAMP, "sha256=é\udcff", body, NOW),
-    ):
-        assert refused is not None
 
 
 def heartbeat(tmp_path: Path, clock: list[float]) -> tuple[Heartbeat, Path]:
@@ -213,19 +184,64 @@ def test_heartbeat_survives_a_full_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "done", "last"),
+    ("raw", "chat"),
     [
-        ([], set(), None),
-        ([5, 6, 7], {5, 6, 7}, 7),
-        ([5, 6, 7], {5, 7}, 5),
-        ([5, 6, 7], {6, 7}, None),
-        ([5, 9], {5, 9}, 9),
+        ({"update_id": 1, "message": {"chat": {"id": 5}, "from": {"id": 6}}}, 5),
+        ({"update_id": 1, "edited_message": {"chat": {"id": -100123}}}, -100123),
+        (
+            {"update_id": 1, "callback_query": {"from": {"id": 6}, "message": {"chat": {"id": 5}}}},
+            5,
+        ),
+        ({"update_id": 1, "inline_query": {"from": {"id": 6}}}, 6),
+        ({"update_id": 1, "message_reaction": {"user": {"id": 6}, "chat": {"id": 5}}}, 5),
+        ({"update_id": 1, "poll": {"id": "x"}}, None),
+        ({"update_id": 1, "message": {"chat": {"id": "5"}}}, None),
+        ({"update_id": 1, "message": {"chat": {"id": True}}}, None),
+        ({"update_id": 1, "message": {"chat": {"id": 2**70}}}, None),
+        ({"update_id": 1, "message": {"chat": [5]}}, None),
+        ({"update_id": 1, "message": "hello"}, None),
+        ({"update_id": 1}, None),
     ],
 )
-def test_only_an_unbroken_prefix_may_be_confirmed(
-    ids: list[int], done: set[int], last: int | None
-) -> None:
-    assert handled_prefix(ids, done) == last
+def test_whose_order_an_update_belongs_to(raw: dict[str, Any], chat: int | None) -> None:
+    assert chat_of(raw) == chat
+
+
+def test_one_failure_is_a_users_and_several_are_ours() -> None:
+    streak = Streak(unproven=1, proven=3)
+    assert streak.verdict(0) is None
+    streak.failed("a", "KeyError", 1)
+    assert streak.verdict(1) == "1 in a row, the last: KeyError", "it has never worked yet"
+    streak.worked()
+    assert streak.verdict(1) is None
+    for now in (2.0, 3, 4, 5):
+        streak.failed("a", "one poison message, tried again", now)
+    streak.failed("b", "b", 6)
+    assert streak.verdict(6) is None
+    streak.failed("c", "c", 7)
+    assert streak.verdict(7) == "3 in a row, the last: c"
+    assert streak.verdict(5 + REMEMBERED_SECONDS) is None, "long ago"
+    streak.failed("d", "d", 8)
+    streak.worked()
+    assert streak.verdict(8) is None
+
+
+def test_failing_work_is_unhealthy_until_it_works_or_is_long_ago(tmp_path: Path) -> None:
+    clock = [0.0]
+    beat, path = heartbeat(tmp_path, clock)
+
+    def verdict() -> tuple[bool, str]:
+        beat.beat("queue")
+        return judge(json.loads(path.read_text()), clock[0])
+
+    beat.expect("queue", 10, "read")
+    beat.failing("answers", "answers can't be sent: HTTP 502", 300)
+    assert verdict() == (False, "unhealthy: answers can't be sent: HTTP 502")
+    beat.failing("answers", None)
+    assert verdict()[0]
+    beat.failing("answers", "answers can't be sent: HTTP 502", 300)
+    clock[0] = 301
+    assert verdict()[0]
 
 
 def test_answers_of_the_bot_api() -> None:

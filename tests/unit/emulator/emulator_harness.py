@@ -105,7 +105,7 @@ class Emulator:
                 response.status, json.loads(raw) if is_json else raw, dict(response.headers)
             )
 
-    async def call(self, method: str, token: str = TOKEN, **arguments: Any) -> Reply:
+    async def call(self, method: str, token: str = TOKEN, /, **arguments: Any) -> Reply:
         return await self.request("POST", f"/bot{token}/{method}", json=arguments)
 
     async def control(self, path: str, body: Any = None, **options: Any) -> Any:

@@ -180,6 +180,7 @@ async def test_stats(emulator: Emulator) -> None:
         "confirmed_undelivered": 0,
         "dropped": 0,
         "expired": 0,
+        "webhook": {"sent": 0, "failed": 0, "open": 0, "max_open": 0},
         "pollers": [
             {
                 "peer": "127.0.0.1",
@@ -252,11 +253,23 @@ async def test_reset_lets_a_logged_out_bot_in(emulator: Emulator) -> None:
 
 
 async def test_modes(emulator: Emulator) -> None:
-    assert await emulator.control("/mode") == {"ghost": 0, "webhook_delay": 0}
-    assert await emulator.control("/mode", {"ghost": 1.5}) == {"ghost": 1.5, "webhook_delay": 0}
-    for body in ({}, {"ghost": -1}, {"ghost": "5"}, {"ghost": True}, {"other": 5}):
+    modes: dict[str, Any] = {"ghost": 0, "webhook_delay": 0, "local": False, "strict": False}
+    assert await emulator.control("/mode") == modes
+    modes["ghost"] = 1.5
+    assert await emulator.control("/mode", {"ghost": 1.5}) == modes
+    modes["local"] = True
+    assert await emulator.control("/mode", {"local": True}) == modes
+    for body in (
+        {},
+        {"ghost": -1},
+        {"ghost": "5"},
+        {"ghost": True},
+        {"other": 5},
+        {"local": 1},
+        {"strict": 1},
+    ):
         assert (await emulator.request("POST", "/control/mode", json=body)).status == 400
-    assert await emulator.control("/mode") == {"ghost": 1.5, "webhook_delay": 0}
+    assert await emulator.control("/mode") == modes
 
 
 async def test_the_clock(emulator: Emulator) -> None:
@@ -281,6 +294,7 @@ async def test_the_real_clock_can_be_advanced_too(live: Emulator) -> None:
         ("GET", "/control/bots/5/stats"),
         ("GET", "/control/bots/x/stats"),
         ("GET", "/control/bots/²/stats"),
+        ("GET", f"/control/bots/{'9' * 5000}/stats"),
     ],
 )
 async def test_what_is_not_there(emulator: Emulator, verb: str, path: str) -> None:

@@ -155,6 +155,41 @@ def test_the_log_shows_who_asked_what_and_no_token(tmp_path: Path) -> None:
     assert "/control/health" not in text
 
 
+@pytest.mark.parametrize("by_environment", [True, False])
+def test_it_begins_in_local_mode(tmp_path: Path, by_environment: bool) -> None:
+    tokens, folder = tmp_path / "tokens", tmp_path / "files"
+    tokens.write_text(TOKEN)
+    arguments = ["--tokens-file", str(tokens)]
+    extra = {}
+    if by_environment:
+        extra = {"EMULATOR_LOCAL": "true", "EMULATOR_FILES_DIR": str(folder)}
+    else:
+        arguments += ["--local", "--files-dir", str(folder)]
+    (tmp_path / "v.ogg").write_bytes(b"OggS")
+    with running(tmp_path / "log", *arguments, **extra) as (_, port):
+        sent = get(port, f"/bot{TOKEN}/sendVoice?chat_id=77&voice=file://{tmp_path}/v.ogg")[1]
+        file_id = sent["result"]["voice"]["file_id"]  # type: ignore[index]
+        file = get(port, f"/bot{TOKEN}/getFile?file_id={file_id}")[1]
+        path = Path(file["result"]["file_path"])  # type: ignore[index]
+        assert path.is_relative_to(folder)
+        assert path.read_bytes() == b"OggS"
+
+
+def test_a_folder_of_its_own_goes_away_with_it(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(TOKEN)
+    (tmp_path / "v.ogg").write_bytes(b"OggS")
+    with running(tmp_path / "log", "--local", "--tokens-file", str(tokens)) as (process, port):
+        sent = get(port, f"/bot{TOKEN}/sendVoice?chat_id=77&voice=file://{tmp_path}/v.ogg")[1]
+        file_id = sent["result"]["voice"]["file_id"]  # type: ignore[index]
+        file = get(port, f"/bot{TOKEN}/getFile?file_id={file_id}")[1]
+        path = Path(file["result"]["file_path"])  # type: ignore[index]
+        assert path.read_bytes() == b"OggS"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("raw", "shown"),
     [

@@ -218,7 +218,9 @@ class TestSending:
         edited = (await emulator.call("editMessageText", **where, text="b")).result
         assert (edited["text"], "edit_date" in edited) == ("b", True)
         assert_bad(
-            await emulator.call("editMessageText", **where, text="b"), "message is not modified"
+            await emulator.call("editMessageText", **where, text="b"),
+            "message is not modified: specified new message content and reply markup are exactly "
+            "the same as a current content and reply markup of the message",
         )
         assert (await emulator.call("deleteMessage", **where)).result is True
 
@@ -289,7 +291,7 @@ class TestFiles:
         assert reply.status == 404
 
     async def test_memory_is_bounded_and_the_oldest_goes_first(self, emulator: Emulator) -> None:
-        emulator.core.files._limit = 1000
+        emulator.core.files.limit = 1000
         old = await pushed_voice(emulator, bytes(600))
         new = await pushed_voice(emulator, bytes(600))
         assert_bad(

@@ -37,13 +37,13 @@ async def test_info_always_has_three_fields(emulator: Emulator) -> None:
 
 
 async def test_info_of_a_set_webhook(emulator: Emulator) -> None:
-    await emulator.call("setWebhook", url=HOOK, max_connections=7, ip_address="192.0.2.7")
+    await emulator.call("setWebhook", url=HOOK, max_connections=7, ip_address="1.2.3.4")
     assert await info(emulator) == {
         "url": HOOK,
         "has_custom_certificate": False,
         "pending_update_count": 0,
         "max_connections": 7,
-        "ip_address": "192.0.2.7",
+        "ip_address": "1.2.3.4",
     }
 
 
@@ -127,6 +127,14 @@ async def test_c4_by_a_delete_shares_the_delay_of_the_others(emulator: Emulator)
             {"url": "https://hook.example.com:444"},
             "bad webhook: Webhook can be set up only on ports 80, 88, 443 or 8443",
         ),
+        ({"url": "https://127.0.0.1"}, "bad webhook: IP address 127.0.0.1 is reserved"),
+        ({"url": "https://localhost:8443"}, "bad webhook: IP address 127.0.0.1 is reserved"),
+        ({"url": "https://[2001:db8::1]"}, "bad webhook: IPv6-only addresses are not allowed"),
+        (
+            {"url": HOOK, "ip_address": "192.168.1.1"},
+            "bad webhook: IP address 192.168.1.1 is reserved",
+        ),
+        ({"url": HOOK, "ip_address": "here"}, "bad webhook: Invalid IP address specified"),
         ({"url": HOOK, "secret_token": "x" * 257}, "secret token is too long"),
         ({"url": HOOK, "secret_token": "a b"}, "secret token contains unallowed characters"),
     ],
@@ -149,3 +157,16 @@ async def test_updates_wait_while_a_webhook_is_set(emulator: Emulator) -> None:
 async def test_it_works_by_form(emulator: Emulator) -> None:
     reply = await emulator.request("POST", f"/bot{TOKEN}/setwebhook", data={"url": HOOK})
     assert reply.body["description"] == "Webhook was set"
+
+
+async def test_dropping_what_waits_deletes_though_no_webhook_is_set(emulator: Emulator) -> None:
+    await emulator.push()
+    reply = await emulator.call("deleteWebhook")
+    assert reply.body["description"] == "Webhook is already deleted"
+    reply = await emulator.call("deleteWebhook", drop_pending_updates=True)
+    assert reply.body["description"] == "Webhook was deleted"
+    reply = await emulator.call("deleteWebhook", drop_pending_updates=True)
+    assert reply.body["description"] == "Webhook is already deleted"
+    await emulator.push()
+    reply = await emulator.call("setWebhook", drop_pending_updates=True)
+    assert reply.body["description"] == "Webhook was deleted"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,6 +217,22 @@ def test_an_engine_that_knows_it_checks_often_while_a_container_starts() -> None
     assert description.health_check({**wanted, "role": "task"}, (1, 44)) == {"Test": ["NONE"]}
     none = description.normalised({**GIVEN, "healthcheck": {"test": ["NONE"]}})
     assert description.health_check(none, (1, 44)) == {"Test": ["NONE"]}
+
+
+def test_a_login_that_is_refused_is_told_of_within_a_minute() -> None:
+    """At worst it breaks right after it was tried; then each failing check is an interval later."""
+    images = Path(__file__).resolve().parents[3] / "images/bot"
+    code = "".join(path.read_text() for path in sorted((images / "app").rglob("*.py")))
+    (tried,) = re.findall(r"login_check_seconds: float = Field\(default=(\d+)", code)
+    logins = (images / "app/logins.py").read_text()
+    (sure,) = re.findall(r"(?m)^CONFIRM_SECONDS = ([\d.]+)", logins)
+    for image in ("bot", "webhook"):
+        stage = re.split(rf"(?m)^FROM \w+ AS {image}$", (images / "Dockerfile").read_text())[1]
+        (own, failures), *_others = re.findall(
+            r"HEALTHCHECK --interval=(\d+)s .*--retries=(\d+)", stage
+        )
+        for interval in (int(own), description.PACE["Interval"] / 10**9):
+            assert float(tried) + float(sure) + int(failures) * interval <= 58, image
 
 
 def test_a_port_of_an_ipv6_address() -> None:

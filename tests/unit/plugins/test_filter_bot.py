@@ -11,7 +11,7 @@ S3 = {"S3_BUCKET": "audio", "S3_ACCESS_KEY": "parrot"}
 FILES = {
     "primary": {"BOT_TOKEN_FILE", "DATABASE_URL_FILE", "REDIS_URL_FILE"},
     "worker": {"BOT_TOKEN_FILE", "DATABASE_URL_FILE", "REDIS_URL_FILE", "S3_SECRET_KEY_FILE"},
-    "webhook": {"DATABASE_URL_FILE", "REDIS_URL_FILE", "WEBHOOK_SECRET_FILE"},
+    "webhook": {"DATABASE_URL_FILE", "REDIS_URL_FILE", "WEBHOOK_SECRETS_FILE"},
     "task": {"BOT_TOKEN_FILE", "DATABASE_URL_FILE", "REDIS_URL_FILE", "S3_SECRET_KEY_FILE"},
 }
 
@@ -100,3 +100,13 @@ def test_a_task_without_volumes_has_their_folders_in_memory() -> None:
     assert (made["name"], made["entrypoint"]) == ("aisha-preflight-webhook", ["python"])
     assert [mount["target"] for mount in made["mounts"]] == ["/run/secrets"]
     assert "/app/storage/temp:size=16m,mode=0755,uid=10001,gid=10001" in made["tmpfs"]
+
+
+def test_only_the_webhook_api_is_told_about_its_port_and_limit() -> None:
+    own = {"WEBHOOK_HEALTH_PORT": "8081", "WEBHOOK_BODY_LIMIT": "1048576"}
+    given = settings(env=S3 | own | {"WEBHOOK_URL": "an operator's"})
+    replica, worker = bot.replicas(given)[0]["env"], bot.replicas(given)[-1]["env"]
+    assert own.items() <= replica.items()
+    assert not own.keys() & worker.keys()
+    assert not own.keys() & bot.primary(given)[0]["env"].keys()
+    assert worker["WEBHOOK_URL"] == "an operator's"

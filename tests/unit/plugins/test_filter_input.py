@@ -54,6 +54,8 @@ TOKEN = f"712345678:{token_urlsafe(26)[:35]}"
         ("postgres_publish_address", "2001:db8::1"),
         ("bot_publish_address", "0.0.0.0"),
         ("bot_publish_address", "::"),
+        ("docker_host_registries", ["127.0.0.1:5000", "registry.example.com"]),
+        ("docker_host_ports", ["127.0.0.1", "::1"]),
     ],
 )
 def test_an_address_that_works(name: str, value: str) -> None:
@@ -121,6 +123,8 @@ EARLY = "ends the login too early"
         ("redis_publish_address", "cache1.example.com", "no IPv4 or IPv6 address"),
         ("redis_publish_address", "192.0.2.11:6379", "no IPv4 or IPv6 address"),
         ("redis_publish_address", "192.0.2.0/24", "no IPv4 or IPv6 address"),
+        ("docker_host_registries", ["a:5000", "https://b.example.com"], "it has a scheme"),
+        ("docker_host_ports", ["127.0.0.1", "localhost"], "no IPv4 or IPv6 address"),
         ("redis_publish_address", "fe80::1%eth0", "no IPv4 or IPv6 address"),
     ],
 )
@@ -267,7 +271,7 @@ def test_what_an_inventory_calls_secret() -> None:
     own = iter(f"{number}{token_hex(8)}" for number in range(100, 200))
     secret = {
         "bot_token": next(own),
-        "bot_webhook_secret": next(own),
+        "bot_webhook_secrets": {"shop": [next(own)], "parrot": [next(own), next(own)]},
         "vault_anything": next(own),
         "secret_postgres_bot": next(own),
         "minio_root_password": next(own),

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.scrub import scrub
 from ansible_collections.aisha.bot_stack.plugins.module_utils.telegram.token import (
     Token,
     TokenError,
-    scrub,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -170,6 +170,11 @@ def test_no_piece_of_the_own_secret_survives_even_alone(
     scrubbed = token.scrub(before + around.format(own) + after + around.format(token.reveal()))
     assert not [piece for piece in pieces(own) if piece in scrubbed and piece not in around]
     assert token.scrub(scrubbed) == scrubbed
+
+
+def test_what_else_is_secret_is_scrubbed() -> None:
+    token = Token(f"{ID}:{secret()}", ["a key of a vendor"])
+    assert token.scrub(f"a key of a vendor, {token.reveal()}") == f"***, {ID}:***"
 
 
 @EVERY

@@ -34,6 +34,8 @@ FOREIGN_NAMES = {
     "reproduce_failure",
     # NFS's
     "root_squash",
+    # the emulator's fixture
+    "bot_api",
     # of examples
     "bot_stack",
     "emulated_4242_bot",

@@ -1,5 +1,6 @@
-"""Signs a callback with the secret of this container: prints the two headers."""
+"""Signs a callback of the source verify with its secret in this container: prints the headers."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -8,8 +9,17 @@ import sys
 import time
 from pathlib import Path
 
-secret = Path(os.environ["WEBHOOK_SECRET_FILE"]).read_text().strip()
-timestamp = str(int(time.time()) + int(sys.argv[2]))
-message = f"{timestamp}.{sys.argv[1]}"
-digest = hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest()
-print(json.dumps({"X-Aisha-Timestamp": timestamp, "X-Aisha-Signature": f"sha256={digest}"}))
+body, age, delivery = sys.argv[1:]
+sources = json.loads(Path(os.environ["WEBHOOK_SECRETS_FILE"]).read_text())
+headers = {}
+if "verify" in sources:
+    timestamp = str(int(time.time()) - int(age))
+    # The newest of the source's secrets: it is the one that stays.
+    key = base64.b64decode(sources["verify"][-1].removeprefix("whsec_"))
+    digest = hmac.new(key, f"{delivery}.{timestamp}.{body}".encode(), hashlib.sha256).digest()
+    headers = {
+        "Webhook-Id": delivery,
+        "Webhook-Timestamp": timestamp,
+        "Webhook-Signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+print(json.dumps(headers))

@@ -8,7 +8,7 @@ from aiogram.types import Audio, Message, Update, Voice
 from app.bot.inbox import Inbox
 from app.storage.files import TOO_BIG
 from app.storage.repository import NewMessage
-from app.workers.texts import HELP, START
+from app.telegram.texts import HELP, START
 
 
 def make_router(inbox: Inbox, bot_id: int, max_bytes: int) -> Router:

@@ -1,23 +1,24 @@
-"""Takes a message in: the row first, then, behind the poller's back, the file and the job."""
+"""Takes a message in: the row first, then, behind the poller's back, the job."""
 
 import asyncio
+import time
 
-from app.bot.client import BotApi
+from psycopg.rows import DictRow
+
 from app.core.config import Settings
-from app.core.errors import Again, Refused
+from app.core.errors import Again
 from app.core.logs import log
 from app.core.metrics import UPDATES
+from app.queue.broker import JobQueue
 from app.storage.files import FileStore
 from app.storage.postgres import describe
 from app.storage.repository import NewMessage, Repository
-from app.workers.broker import JobQueue
+from app.telegram.client import BotApi
 from app.workers.jobs import Jobs
 
-DOWNLOADS = 8
-ANSWERS = 4
+ANSWERS = 16
 # After this the sweeper takes a new row for forgotten.
 DUE_SECONDS = 20.0
-DOWNLOAD_SECONDS = 15.0
 
 
 class Inbox:
@@ -37,60 +38,55 @@ class Inbox:
         jobs: Jobs,
     ) -> None:
         self._settings = settings
-        self._api = api
         self._repository = repository
         self._queue = queue
-        self._files = files
         self._jobs = jobs
-        self._downloads = asyncio.Semaphore(DOWNLOADS)
         self._answers = asyncio.Semaphore(ANSWERS)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def accept(self, new: NewMessage) -> None:
-        due_in = min(DUE_SECONDS, self._settings.requeue_seconds)
-        row_id = await self._repository.add_message(new, due_in)
-        UPDATES.labels(new.kind if row_id is not None else "repeated").inc()
+        # What is answered here is ours from the beginning.
+        answered = new.answer_text is not None
+        lease = self._settings.lease_seconds
+        due_in = lease if answered else min(DUE_SECONDS, self._settings.requeue_seconds)
+        asked = time.monotonic()
+        row = await self._repository.add_message(
+            new, due_in, self._jobs.owner if answered else None
+        )
+        UPDATES.labels(new.kind if row else "repeated").inc()
         log.info(
-            "update recorded" if row_id is not None else "update is known already",
+            "update recorded" if row else "update is known already",
             update_id=new.update_id,
             kind=new.kind,
-            row=row_id,
+            row=row["id"] if row else None,
         )
-        if row_id is None:
+        if row is None:
             return
-        task = asyncio.create_task(self._go_on(new, row_id))
+        row["held_since"] = asked
+        task = asyncio.create_task(self._go_on(new, row))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _go_on(self, new: NewMessage, row_id: int) -> None:
+    async def _go_on(self, new: NewMessage, row: DictRow) -> None:
         try:
-            if new.answer_text is not None:
-                async with self._answers:
-                    await self._jobs.process_message(row_id)
+            if new.answer_text is None:
+                await self._queue.put("messages", row["id"])
                 return
-            if not self._downloads.locked():
-                async with self._downloads:
-                    await self._fetch(new)
-            await self._queue.put("messages", row_id)
+            try:
+                await self._answers.acquire()
+            except asyncio.CancelledError:
+                await self._jobs.hand_back(row)
+                raise
+            try:
+                await self._jobs.answer(row)
+            finally:
+                self._answers.release()
         except Again as error:
             log.warning("left to the sweeper", update_id=new.update_id, error=str(error))
         except Exception as error:
             log.warning(
                 "left to the sweeper", update_id=new.update_id, error=describe(error), exc_info=True
             )
-
-    async def _fetch(self, new: NewMessage) -> None:
-        """Fetch the file while it is fresh. Whatever goes wrong, the worker decides about it."""
-        if new.file_id is None:
-            return
-        target = self._files.source(new.bot_id, new.update_id)
-        try:
-            async with asyncio.timeout(DOWNLOAD_SECONDS):
-                await self._api.download(
-                    new.file_id, self._files, target, self._settings.max_file_bytes, 1
-                )
-        except (Again, Refused, TimeoutError) as error:
-            log.warning("not downloaded yet", update_id=new.update_id, error=str(error))
 
     async def drain(self, seconds: float) -> None:
         """Let what is under way end; the rest is for the sweeper."""

@@ -1,4 +1,4 @@
-"""The poller: the only place that calls getUpdates.
+"""The poller: the only place that calls getUpdates. It stores what comes, and looks into nothing.
 
 aiogram's own loop is not used for three reasons: it advances the offset past an update whose
 handler failed, it keeps trying without telling anybody whether it succeeds, and it does not
@@ -10,45 +10,32 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from app.bot.client import ApiError, BotApi, explain
+from app.bot import checks
 from app.core.backoff import Backoff, sleep_or
 from app.core.errors import Again
 from app.core.health import Heartbeat
 from app.core.logs import log
 from app.core.metrics import CONFLICTS, LAST_POLL, POLLS
-from app.storage.postgres import TRANSIENT, describe
+from app.telegram.client import ApiError, ApiUnreachable, BotApi, explain
 
 ALLOWED_UPDATES = ["message"]
-CHECK = "getUpdates"
 # The first poll returns soon, so that a new primary is soon known to work.
 FIRST_TIMEOUT = 1
-MAX_ATTEMPTS = 5
 GRACE_SECONDS = 4.0
 CONFIRM_SECONDS = 5
-LATER: tuple[type[Exception], ...] = (*TRANSIENT, Again)
-
-Feed = Callable[[dict[str, Any]], Awaitable[Any]]
-
-
-class BadUpdate(Exception):
-    """An update of a shape that the Bot API does not describe."""
+# Writes all of a batch, or raises; what it wrote may be confirmed.
+Store = Callable[[list[dict[str, Any]]], Awaitable[Any]]
 
 
-def handled_prefix(ids: list[int], done: set[int]) -> int | None:
-    """The last id up to which everything is handled: only that much may be confirmed."""
-    last = None
-    for update_id in ids:
-        if update_id not in done:
-            break
-        last = update_id
-    return last
+def _is_update(raw: object) -> bool:
+    return isinstance(raw, dict) and type(raw.get("update_id")) is int
 
 
 class Poller:
     def __init__(
         self,
         api: BotApi,
-        feed: Feed,
+        store: Store,
         heartbeat: Heartbeat,
         stop: asyncio.Event,
         *,
@@ -56,7 +43,7 @@ class Poller:
         backoff: Backoff,
     ) -> None:
         self._api = api
-        self._feed = feed
+        self._store = store
         self._heartbeat = heartbeat
         self._stop = stop
         self._timeout = poll_timeout
@@ -74,7 +61,7 @@ class Poller:
                 continue
             first = False
             if updates:
-                await self._handle(updates)
+                await self._keep(updates)
         await self._confirm()
 
     async def _poll(self, timeout: int) -> list[dict[str, Any]] | None:
@@ -101,6 +88,10 @@ class Poller:
         if poll.cancelled():
             return None
         error = poll.exception()
+        if error is None:
+            updates = poll.result()
+            if not isinstance(updates, list) or not all(map(_is_update, updates)):
+                error = ApiUnreachable("getUpdates gave something that is no list of updates")
         if error is not None:
             await self._failed(error)
             return None
@@ -109,8 +100,8 @@ class Poller:
             self._backoff.reset()
         POLLS.labels("ok").inc()
         LAST_POLL.set_to_current_time()
-        self._heartbeat.beat(CHECK, last_success=time.time(), conflicts=self._conflicts)
-        return list(poll.result())
+        self._heartbeat.beat(checks.POLLS, last_success=time.time(), conflicts=self._conflicts)
+        return list(updates)
 
     async def _failed(self, error: BaseException) -> None:
         if not isinstance(error, Exception):
@@ -128,7 +119,7 @@ class Poller:
                 retry_in_s=round(delay, 1),
             )
             self._heartbeat.fail(
-                CHECK,
+                checks.POLLS,
                 text,
                 conflicts=self._conflicts,
                 last_conflict=time.time(),
@@ -138,64 +129,33 @@ class Poller:
             if isinstance(error, ApiError) and error.retry_after:
                 delay = max(delay, error.retry_after)
             log.warning("getUpdates failed", error=text, retry_in_s=round(delay, 1))
-            self._heartbeat.fail(CHECK, text)
+            self._heartbeat.fail(checks.POLLS, text)
         await sleep_or(self._stop, delay)
 
-    async def _handle(self, raw_updates: list[dict[str, Any]]) -> None:
-        """All updates of a batch: those of one chat in order, different chats side by side."""
-        ids = [int(raw["update_id"]) for raw in raw_updates]
-        done: set[int] = set()
-        chats: dict[Any, list[dict[str, Any]]] = {}
-        for raw in raw_updates:
-            message = raw.get("message")
-            chat = message.get("chat") if isinstance(message, dict) else None
-            key = chat.get("id") if isinstance(chat, dict) else None
-            chats.setdefault(key if isinstance(key, int) else None, []).append(raw)
-        await asyncio.gather(*(self._handle_chat(batch, done) for batch in chats.values()))
-        last = handled_prefix(ids, done)
-        if last is not None:
-            # Not the highest id ever seen: after a week of silence Telegram starts anew.
-            self._offset = last + 1
-
-    async def _handle_chat(self, updates: list[dict[str, Any]], done: set[int]) -> None:
-        for raw in updates:
-            if not await self._handle_one(raw):
-                return
-            done.add(int(raw["update_id"]))
-
-    async def _handle_one(self, raw: dict[str, Any]) -> bool:
-        """True when the update is dealt with; False only when we must stop before it is."""
-        update_id = raw["update_id"]
+    async def _keep(self, updates: list[dict[str, Any]]) -> None:
+        """Have a batch written, however long that takes; only then may it be confirmed."""
         backoff = Backoff(0.5, 5.0)
-        attempt = 0
         while True:
             try:
-                await self._feed(raw)
-            except BadUpdate as error:
-                log.error("update skipped: bad shape", update_id=update_id, error=str(error))
-                return True
-            except LATER as error:
+                await self._store(updates)
+                break
+            except Exception as error:
+                # Of whatever kind: what is not written is not confirmed, and health says so.
                 delay = backoff.next()
-                text = describe(error)
+                text = explain(error)
                 log.warning(
                     "update waits",
-                    update_id=update_id,
+                    updates=len(updates),
                     error=text,
                     retry_in_s=round(delay, 1),
+                    exc_info=not isinstance(error, Again),
                 )
-                self._heartbeat.fail(CHECK, f"updates wait: {text}")
-            except Exception:
-                attempt += 1
-                if attempt >= MAX_ATTEMPTS:
-                    log.exception("update skipped: its handler fails", update_id=update_id)
-                    return True
-                delay = backoff.next()
-                log.exception("handler failed", update_id=update_id, attempt=attempt)
-            else:
-                return True
+                self._heartbeat.fail(checks.POLLS, f"updates wait: {text}")
             if await self._sleep_while_allowed(delay):
-                log.warning("stopped before this update was recorded", update_id=update_id)
-                return False
+                log.warning("stopped before these updates were recorded", updates=len(updates))
+                return
+        # Not the highest id ever seen: after a week of silence Telegram starts anew.
+        self._offset = int(updates[-1]["update_id"]) + 1
 
     async def _sleep_while_allowed(self, delay: float) -> bool:
         """Sleep; True when a stop leaves no more time."""

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.core.errors import ConfigError
+from app.core.webhook_secrets import keys_of, secrets_in
 
 Role = Literal["primary", "worker", "webhook", "migrate"]
 
@@ -26,9 +27,9 @@ REQUIRED: dict[str, tuple[Role, ...]] = {
     "s3_bucket": ("worker",),
     "s3_access_key": ("worker",),
     "s3_secret_key": ("worker",),
-    "webhook_secret": ("webhook",),
+    "webhook_secrets": ("webhook",),
 }
-SECRETS = ("bot_token", "database_url", "redis_url", "s3_secret_key", "webhook_secret")
+SECRETS = ("bot_token", "database_url", "redis_url", "s3_secret_key", "webhook_secrets")
 
 
 def _no_placeholder(value: str) -> None:
@@ -73,11 +74,31 @@ def _secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _webhook_secrets(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    _no_placeholder(text)
+    keys_of(text)
+    return value
+
+
 def _http_url(value: str) -> str:
     _url(value, ("http", "https"), "http://host:8081")
     if "/bot" in urlsplit(value).path:
         raise ValueError("it must be the base address, without /bot and without the token")
     return value.rstrip("/")
+
+
+def _absolute(value: Path) -> Path:
+    if not value.is_absolute():
+        raise ValueError("it must be an absolute path")
+    return value
+
+
+def _days(value: float) -> float:
+    """What is forgotten is not recognised when it comes again: Telegram keeps it for a day."""
+    if value != 0 and not value >= 2:
+        raise ValueError("it must be 0 (keep for ever) or at least 2 days")
+    return value
 
 
 class Settings(BaseSettings):
@@ -103,8 +124,12 @@ class Settings(BaseSettings):
     s3_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     s3_access_key: str | None = Field(default=None, min_length=3)
     s3_secret_key: Annotated[SecretStr, AfterValidator(_secret)] | None = None
-    webhook_secret: Annotated[SecretStr, AfterValidator(_secret)] | None = None
+    webhook_secrets: Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None = None
 
+    bot_api_server_dir: Annotated[Path, AfterValidator(_absolute)] = Path(
+        "/var/lib/telegram-bot-api"
+    )
+    bot_api_files_dir: Annotated[Path, AfterValidator(_absolute)] | None = None
     temp_dir: Path = Path("/app/storage/temp")
     audio_dir: Path = Path("/app/storage/audio")
     logs_dir: Path = Path("/app/logs")
@@ -116,18 +141,34 @@ class Settings(BaseSettings):
     max_audio_seconds: int = Field(default=4 * 3600, ge=1)
     transcode_seconds: int = Field(default=120, ge=1, le=3600)
     worker_concurrency: int = Field(default=2, ge=1, le=64)
+    short_concurrency: int = Field(default=8, ge=1, le=64)
     lease_seconds: float = Field(default=20, ge=2, le=600)
     sweep_seconds: float = Field(default=5, ge=0.2, le=300)
     requeue_seconds: float = Field(default=30, ge=1, le=3600)
     job_max_age_hours: float = Field(default=24, gt=0)
+    # 0: no limit of ours.
+    send_per_second: float = Field(default=25, ge=0, le=1000)
+    send_per_chat_second: float = Field(default=1, ge=0, le=1000)
+    keep_updates_hours: float = Field(default=48, ge=25)
+    keep_failed_updates_hours: float = Field(default=30 * 24, ge=25)
     keep_audio_hours: float = Field(default=24, ge=0)
+    keep_messages_days: Annotated[float, AfterValidator(_days)] = 90
+    keep_callbacks_days: Annotated[float, AfterValidator(_days)] = 30
     stop_seconds: float = Field(default=15, ge=1, le=300)
     login_check_seconds: float = Field(default=20, ge=0.5, le=30)
     webhook_port: int = Field(default=8080, ge=1, le=65535)
+    webhook_health_port: int = Field(default=8081, ge=1, le=65535)
+    webhook_body_limit: int = Field(default=1024 * 1024, ge=1, le=64 * 1024 * 1024)
+    webhook_body_seconds: float = Field(default=10, ge=0.5, le=60)
     webhook_host: str = "0.0.0.0"  # noqa: S104 - inside a container's own network
     webhook_drain_seconds: float = Field(default=2, ge=0, le=60)
     metrics_port: int = Field(default=0, ge=0, le=65535)
     migrate_wait_seconds: float = Field(default=60, ge=0)
+
+    @property
+    def bot_id(self) -> int:
+        """What is before the colon; so nobody has to be asked before the first poll."""
+        return int(self.reveal("bot_token").partition(":")[0])
 
     @property
     def stale_poll_seconds(self) -> float:
@@ -151,6 +192,9 @@ class Settings(BaseSettings):
             if value is None:
                 continue
             text = value.get_secret_value()
+            if name == "webhook_secrets":
+                found += secrets_in(text)
+                continue
             if name in ("database_url", "redis_url"):
                 netloc = text.split("://", 1)[1].split("/", 1)[0]
                 userinfo = netloc.rpartition("@")[0]
@@ -211,6 +255,11 @@ def load_settings(role: Role | None = None) -> Settings:
                 problems.append(f"{_variable(name)} is not valid: {text}.")
     if settings is not None:
         shown = " ".join(problems)
+        if settings.bot_role == "webhook" and settings.webhook_port == settings.webhook_health_port:
+            problems.append(
+                f"WEBHOOK_HEALTH_PORT is {settings.webhook_port}, as WEBHOOK_PORT is: callers must "
+                "not reach it, so give it a number of its own."
+            )
         problems += [
             f"{_variable(name)} is not set: the role {settings.bot_role} needs it."
             for name, roles in REQUIRED.items()

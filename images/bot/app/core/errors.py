@@ -25,6 +25,18 @@ class Again(Exception):
         self.delay = delay
 
 
+class DiskFull(Again):
+    """A disk of this host is full: room may be made by throwing away what can be had again."""
+
+
+class FloodWait(Again):
+    """The Bot API takes nothing of this kind for `delay` seconds (429), or it is our turn then."""
+
+
+class BotApiFailed(Again):
+    """The Bot API can't be reached, or answers with a failure of its own."""
+
+
 class LoginRefused(Again):
     """A service that answers refuses this process's login. Somebody may repair it, so try again."""
 

@@ -3,11 +3,40 @@
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
 WRITE_INTERVAL = 0.5
+REMEMBERED_SECONDS = 300.0
+
+
+class Streak:
+    """What failed since something last worked. No I/O; takes the time as an argument.
+
+    One failure is some user's; several different ones are ours. Only a process that has not
+    succeeded yet is doubted at the first: so a bad release is known by its first message.
+    """
+
+    def __init__(self, *, unproven: int, proven: int) -> None:
+        self._limit, self._proven = unproven, proven
+        self._errors: dict[Hashable, tuple[float, str]] = {}
+
+    def worked(self) -> None:
+        self._errors.clear()
+        self._limit = self._proven
+
+    def failed(self, what: Hashable, error: str, now: float) -> None:
+        self._errors.pop(what, None)
+        self._errors[what] = (now, error)
+
+    def verdict(self, now: float) -> str | None:
+        """The last error, when too many different things failed lately."""
+        oldest = now - REMEMBERED_SECONDS
+        self._errors = {key: value for key, value in self._errors.items() if value[0] > oldest}
+        if len(self._errors) < self._limit:
+            return None
+        return f"{len(self._errors)} in a row, the last: {list(self._errors.values())[-1][1]}"
 
 
 class Heartbeat:
@@ -37,6 +66,7 @@ class Heartbeat:
             "started": clock(),
             "checks": {},
             "refused": {},
+            "failing": {},
             "facts": {},
         }
 
@@ -71,6 +101,16 @@ class Heartbeat:
 
     def accept(self, name: str) -> None:
         self._data["refused"].pop(name, None)
+        self._write(force=True)
+
+    def failing(self, name: str, error: str | None, seconds: float = 0.0) -> None:
+        """Work that fails makes the role unhealthy, until it works or nobody asked for so long."""
+        known = self._data["failing"]
+        if error is None:
+            if known.pop(name, None) is not None:
+                self._write(force=True)
+            return
+        known[name] = {"error": self._redact(error)[:300], "until": self._clock() + seconds}
         self._write(force=True)
 
     def _write(self, *, force: bool) -> None:

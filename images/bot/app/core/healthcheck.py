@@ -19,6 +19,7 @@ def judge(data: "dict[str, Any]", now: float) -> "tuple[bool, str]":
     if not data.get("checks"):
         return False, "unhealthy: the process has not begun its work yet"
     bad = list(data.get("refused", {}).values())
+    bad += [found["error"] for found in data.get("failing", {}).values() if now < found["until"]]
     good = []
     for check in data["checks"].values():
         limit = check["max_age"]
@@ -94,7 +95,7 @@ def _readyz(port: int) -> "tuple[bool, str]":
 def main() -> int:
     path = os.environ.get("HEARTBEAT_FILE") or HEARTBEAT
     if os.environ.get("BOT_ROLE") == "webhook":
-        good, text = _webhook(int(os.environ.get("WEBHOOK_PORT") or 8080), path)
+        good, text = _webhook(int(os.environ.get("WEBHOOK_HEALTH_PORT") or 8081), path)
     else:
         good, text = _heartbeat(path)
     print(text)

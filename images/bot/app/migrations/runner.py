@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from app.core.config import Settings
 from app.core.logs import log
+from app.storage.postgres import refused_by_postgres
 
 EXIT_NO_DATABASE = 69
 EXIT_FAILED = 1
@@ -30,7 +31,7 @@ def _connect(url: str, wait: float) -> psycopg.Connection:
             return psycopg.connect(url, connect_timeout=5, application_name="aisha-migrate")
         except psycopg.OperationalError as error:
             # Waiting cures a database that is not up yet, not a wrong password.
-            hopeless = "password authentication failed" in str(error)
+            hopeless = refused_by_postgres(error) is not None
             if hopeless or time.monotonic() >= deadline:
                 raise
             if not told:

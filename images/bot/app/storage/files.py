@@ -3,11 +3,12 @@
 import contextlib
 import errno
 import secrets
+import stat
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from app.core.errors import Again, Refused
+from app.core.errors import Again, DiskFull, Refused
 
 TOO_BIG = "This file is too big: I can take up to {limit:.0f} MB. Please send a shorter one."
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -19,7 +20,7 @@ def too_big(limit: int, reason: str) -> Refused:
 
 def disk_problem(error: OSError, directory: Path) -> Again:
     if error.errno in NO_SPACE:
-        return Again(f"the disk under {directory} is full: free space on the host", delay=15)
+        return DiskFull(f"the disk under {directory} is full: free space on the host", delay=15)
     return Again(f"{directory}: {error.strerror or error}")
 
 
@@ -62,6 +63,12 @@ class FileStore:
             partial.unlink(missing_ok=True)
         return size
 
+    def link(self, found: Path, path: Path) -> None:
+        """`path` as a link to a file of somebody else, who keeps it."""
+        with self._disk(path.parent):
+            path.unlink(missing_ok=True)
+            path.symlink_to(found)
+
     @staticmethod
     @contextlib.contextmanager
     def _disk(directory: Path) -> Iterator[None]:
@@ -75,13 +82,32 @@ class FileStore:
         path.unlink(missing_ok=True)
 
     @staticmethod
-    def prune(directory: Path, max_age: float) -> int:
-        """Remove files that nobody touched for `max_age` seconds: what a crash left behind."""
-        limit = time.time() - max_age
+    def probe(directory: Path, size: int = 1024 * 1024) -> str | None:
+        """One sentence when `size` bytes can't be written there, as when the disk is full."""
+        path = directory / f".space-probe-{secrets.token_hex(6)}"
+        try:
+            with path.open("xb") as file:
+                file.write(secrets.token_bytes(size))
+        except OSError as error:
+            return str(disk_problem(error, directory))
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        return None
+
+    @staticmethod
+    def prune(directory: Path, max_age: float, in_work: float) -> int:
+        """Remove files that nobody touched for `max_age` seconds: what a crash left behind.
+
+        Never one of the last `in_work` seconds: somebody may be making it, or be about to store it.
+        """
+        limit = time.time() - max(max_age, in_work)
         removed = 0
         for path in directory.iterdir():
             try:
-                if path.is_file() and path.stat().st_mtime < limit:
+                info = path.lstat()
+                ours = stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode)
+                if ours and info.st_mtime < limit:
                     path.unlink()
                     removed += 1
             except OSError:

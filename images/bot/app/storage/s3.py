@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import obstore
+from aiohttp import ClientError, ClientSession, ClientTimeout
 from obstore.exceptions import (
     BaseError,
     NotFoundError,
@@ -16,6 +17,8 @@ from obstore.store import S3Store
 
 from app.core.config import Settings
 from app.core.errors import Again, LoginRefused
+
+SIGNED = timedelta(minutes=2)
 
 
 def object_key(bot_id: int, update_id: int) -> str:
@@ -80,16 +83,39 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise self._again("put", error) from None
 
+    async def delete(self, keys: list[str]) -> None:
+        """One after the other, as nobody waits for it; what is gone already is no error.
+
+        By signed addresses: obstore deletes in bulk, which not every S3 server answers as it likes.
+        """
+        async with ClientSession(timeout=ClientTimeout(total=30, connect=3)) as session:
+            for key in keys:
+                try:
+                    url = await obstore.sign_async(self._store, "DELETE", key, SIGNED)
+                    async with session.delete(url) as answer:
+                        status, body = answer.status, await answer.text(errors="replace")
+                except (BaseError, ClientError, TimeoutError) as error:
+                    # Without its text, which may have the signed address.
+                    raise Again(f"object storage: delete failed: {type(error).__name__}") from None
+                if status in (401, 403):
+                    raise self._refused("delete", body)
+                if status >= 300 and status != 404:
+                    raise Again(f"object storage: delete failed: HTTP {status}")
+
     def _again(self, operation: str, error: Exception) -> Again:
         # obstore appends a debug dump of many lines.
         text = " ".join(str(error).split("\n\nDebug source", 1)[0].split())
         denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
         if denied or re.search(r"status code: 40[13]\b", text):
-            return LoginRefused(
-                f"the object storage refuses {operation} (check S3_ACCESS_KEY, S3_SECRET_KEY_FILE "
-                f"and the user's policy): {refusal(text)}"
-            )
+            return self._refused(operation, text)
         hint = ""
         if isinstance(error, NotFoundError) or "NoSuchBucket" in text:
             hint = f" (is there a bucket {self._bucket}? check S3_BUCKET)"
         return Again(f"object storage: {operation} failed{hint}: {text[:300]}")
+
+    @staticmethod
+    def _refused(operation: str, text: str) -> LoginRefused:
+        return LoginRefused(
+            f"the object storage refuses {operation} (check S3_ACCESS_KEY, S3_SECRET_KEY_FILE "
+            f"and the user's policy): {refusal(text)}"
+        )

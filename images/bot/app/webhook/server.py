@@ -1,95 +1,155 @@
-"""The webhook API. Not Telegram's webhook: signed callbacks of outside services."""
+"""The webhook API. Not Telegram's webhook: signed callbacks of outside services.
+
+Two listeners: callers reach one of them, and only through the front; what is asked about this
+process (/healthz, /readyz, /metrics) is answered on the other, whatever callers do.
+"""
 
 import asyncio
 import contextlib
-import hashlib
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from app.core.config import Settings
 from app.core.errors import Again
 from app.core.health import Heartbeat
-from app.core.logins import Logins, watch_logins
 from app.core.logs import log
 from app.core.metrics import CALLBACKS
+from app.core.webhook_secrets import keys_of
+from app.logins import Logins, watch_logins
+from app.queue.broker import JobQueue, make_broker
 from app.storage.postgres import TRANSIENT, describe, make_pool
 from app.storage.repository import Repository
-from app.webhook.signature import problem_with
-from app.workers.broker import JobQueue, make_broker
+from app.webhook.deadlines import Deadlines
+from app.webhook.signature import claim_of, proven
 
-BODY_LIMIT = 1024 * 1024
-DRAIN = 8
-SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-DELIVERY = re.compile(r"[\x21-\x7e]{1,200}")
 READY_SECONDS = 2.0
+# More than a front needs.
+CONNECTIONS = 1000
+# A body over SMALL_BYTES may wait for its turn: the few that are read at once bound the memory.
+SMALL_BYTES = 64 * 1024
+LARGE_AT_ONCE = 16
+# What is refused before it is read is thrown away up to here, so that its caller sees the answer
+# and not a broken connection.
+DRAINED_BYTES = 8 * 1024 * 1024
+SAY_SECONDS = 10.0
 
 
-async def read_body(request: Request, limit: int) -> bytes | None:
-    """The raw body, or None when it is over the limit, however it was announced.
+class Slow(Exception):
+    """The body did not come in time."""
 
-    A little more than the limit is read and thrown away: a caller who is still sending would see
-    a broken connection, not our answer.
-    """
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > DRAIN * limit:
-        return None
+
+async def read_body(request: Request, length: int, seconds: float) -> bytearray:
     body = bytearray()
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= limit:
-            body += chunk
-        elif size > DRAIN * limit:
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+    except TimeoutError:
+        raise Slow(f"{len(body)} of {length} bytes came within {seconds:g} s") from None
+    return body
+
+
+class Sayer:
+    """Says the same thing once in a while, with how often it was: a flood must not fill the log."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def count(self, what: str) -> int | None:
+        """How many since it was last said, this one with them; None while it is too early."""
+        now = self._clock()
+        said, unsaid = self._seen.get(what, (float("-inf"), 0))
+        if now - said < SAY_SECONDS:
+            self._seen[what] = (said, unsaid + 1)
             return None
-    return bytes(body) if size <= limit else None
+        self._seen[what] = (now, 0)
+        return unsaid + 1
 
 
 class WebhookApi:
     def __init__(self, settings: Settings, repository: Repository, queue: JobQueue) -> None:
         self._settings = settings
-        self._secret = settings.reveal("webhook_secret")
+        self._keys = keys_of(settings.reveal("webhook_secrets"))
         self._repository = repository
         self._queue = queue
         self._tasks: set[asyncio.Task[None]] = set()
+        self._large = 0
+        self._sayer = Sayer()
         self.draining = False
-        self.app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        self.app.add_api_route("/callbacks/{source}", self.callback, methods=["POST"])
-        self.app.add_api_route("/healthz", self.healthz, methods=["GET"])
-        self.app.add_api_route("/readyz", self.readyz, methods=["GET"])
-        self.app.add_api_route("/metrics", self.metrics, methods=["GET"])
+        self.callbacks = Starlette(
+            routes=[Route("/callbacks/{source}", self.callback, methods=["POST"])]
+        )
+        self.health = Starlette(
+            routes=[
+                Route("/healthz", self.healthz),
+                Route("/readyz", self.readyz),
+                Route("/metrics", self.metrics),
+            ]
+        )
 
-    def _answer(self, status: int, result: str, **fields: Any) -> JSONResponse:
+    def _answer(
+        self, status: int, result: str, headers: dict[str, str] | None = None, **fields: Any
+    ) -> JSONResponse:
         CALLBACKS.labels(result).inc()
-        headers = {"Retry-After": "5"} if status == 503 else None
+        if status == 503:
+            headers = {"Retry-After": "5"}
         return JSONResponse({"result": result, **fields}, status_code=status, headers=headers)
 
-    async def callback(self, source: str, request: Request) -> Response:
-        if not SOURCE.fullmatch(source):
-            return self._answer(404, "unknown_source")
-        body = await read_body(request, BODY_LIMIT)
-        if body is None:
-            return self._answer(413, "too_large", limit=BODY_LIMIT)
-        headers = request.headers
-        timestamp = headers.get("x-aisha-timestamp")
-        problem = problem_with(
-            self._secret, timestamp, headers.get("x-aisha-signature"), body, time.time()
-        )
-        if problem is not None:
-            log.warning("callback refused", source=source, reason=problem)
-            return self._answer(401, "unauthorized", reason=problem)
-        # Without an id of its own a call is told apart by its signed content.
-        delivery = headers.get("x-aisha-delivery")
-        if delivery is None:
-            delivery = hashlib.sha256(f"{timestamp}.".encode() + body).hexdigest()
-        if not DELIVERY.fullmatch(delivery):
-            return self._answer(400, "bad_delivery", reason="X-Aisha-Delivery: 1-200 characters")
+    def _refuse(self, status: int, result: str, source: str, reason: str, **more: Any) -> Response:
+        count = self._sayer.count(result + reason)
+        if count is not None:
+            log.warning("callback refused", source=source, reason=reason, times=count)
+        return self._answer(status, result, reason=reason, **more)
+
+    async def callback(self, request: Request) -> Response:
+        source = request.path_params["source"]
+        keys = self._keys.get(source)
+        if keys is None:
+            return self._refuse(404, "unknown_source", "?", "this source has no secret here")
+        claim = claim_of(request.headers, time.time())
+        if isinstance(claim, str):
+            return self._refuse(401, "unauthorized", source, claim)
+        limit = self._settings.webhook_body_limit
+        announced = request.headers.get("content-length")
+        # With both, the first one decides how much comes.
+        if "transfer-encoding" in request.headers or announced is None:
+            reason = "Content-Length is required: a body of unknown size is not read"
+            return self._refuse(411, "length_required", source, reason)
+        # h11 lets only digits through.
+        length = int(announced)
+        if length > limit:
+            close = {"Connection": "close"} if length > DRAINED_BYTES else None
+            reason = f"the body is over {limit} bytes"
+            return self._refuse(413, "too_large", source, reason, headers=close, limit=limit)
+        large = length > SMALL_BYTES
+        if large and self._large >= LARGE_AT_ONCE:
+            return self._refuse(503, "try_again", source, "other large bodies are being read")
+        self._large += large
+        try:
+            body = await read_body(request, length, self._settings.webhook_body_seconds)
+            if not proven(claim, keys, body):
+                reason = "the signature does not match"
+                return self._refuse(401, "unauthorized", source, reason)
+            return await self._store(source, claim.delivery, bytes(body))
+        except Slow:
+            close = {"Connection": "close"}
+            return self._refuse(408, "too_slow", source, "the body came too slowly", headers=close)
+        except ClientDisconnect:
+            CALLBACKS.labels("gone").inc()
+            return Response(status_code=400)
+        finally:
+            self._large -= large
+
+    async def _store(self, source: str, delivery: str, body: bytes) -> Response:
         try:
             row_id = await self._repository.add_callback(
                 source,
@@ -116,10 +176,10 @@ class WebhookApi:
         except Again as error:
             log.warning("left to the sweeper", row=row_id, error=str(error))
 
-    async def healthz(self) -> Response:
+    async def healthz(self, _: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    async def readyz(self) -> Response:
+    async def readyz(self, _: Request) -> Response:
         if self.draining:
             return PlainTextResponse("stopping\n", status_code=503)
         results = await asyncio.gather(
@@ -136,12 +196,12 @@ class WebhookApi:
             async with asyncio.timeout(READY_SECONDS):
                 await ping
         except Exception as error:
-            # Not the error's text: anybody may ask, and it names hosts and users.
+            # Not the error's text: it names hosts and users.
             log.warning("not ready", part=name, error=f"{type(error).__name__}: {error}")
             return f"{name} does not answer"
         return None
 
-    async def metrics(self) -> Response:
+    async def metrics(self, _: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     async def drain(self) -> None:
@@ -156,44 +216,59 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _server(settings: Settings, app: Starlette, port: int, connections: int) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            host=settings.webhook_host,
+            port=port,
+            http=Deadlines,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            date_header=False,
+            # Longer than a front keeps one that it does not use.
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=8,
+            limit_concurrency=connections,
+            h11_max_incomplete_event_size=16 * 1024,
+        )
+    )
+
+
 async def run_webhook(settings: Settings, heartbeat: Heartbeat, stop: asyncio.Event) -> None:
     broker = make_broker(settings)
     pool = make_pool(settings.reveal("database_url"), settings.instance_id, 8)
     await pool.open(wait=False)
     api = WebhookApi(settings, Repository(pool), JobQueue(broker))
-    server = _Server(
-        uvicorn.Config(
-            api.app,
-            host=settings.webhook_host,
-            port=settings.webhook_port,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=8,
-            limit_concurrency=200,
-            h11_max_incomplete_event_size=16 * 1024,
-        )
+    ports = (settings.webhook_port, settings.webhook_health_port)
+    servers = (
+        _server(settings, api.callbacks, ports[0], CONNECTIONS),
+        _server(settings, api.health, ports[1], 100),
     )
-    serving = asyncio.create_task(server.serve())
+    serving = [asyncio.create_task(server.serve()) for server in servers]
     waiting = asyncio.create_task(stop.wait())
     watching = asyncio.create_task(watch_logins(settings, Logins(heartbeat), stop))
-    log.info("webhook is ready", port=settings.webhook_port)
+    log.info("webhook is ready", port=ports[0], health_port=ports[1])
     try:
-        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            await serving
-            port = settings.webhook_port
-            raise RuntimeError(f"the web server ended by itself: is port {port} free?")
+        await asyncio.wait({*serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        for task, port in zip(serving, ports, strict=True):
+            if task.done():
+                await task
+                raise RuntimeError(f"the web server ended by itself: is port {port} free?")
         api.draining = True
         await asyncio.sleep(settings.webhook_drain_seconds)
-        server.should_exit = True
-        await serving
+        # Asked about until the last caller has its answer.
+        for server, task in zip(servers, serving, strict=True):
+            server.should_exit = True
+            await task
         await api.drain()
     finally:
-        for task in (serving, waiting, watching):
-            task.cancel()
-        await asyncio.gather(serving, waiting, watching, return_exceptions=True)
+        for each in (*serving, waiting, watching):
+            each.cancel()
+        await asyncio.gather(*serving, waiting, watching, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
                 await broker.shutdown()

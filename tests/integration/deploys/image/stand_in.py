@@ -6,15 +6,18 @@ BREAKS: what of this release fails, such as `webhook:crash`, `webhook:ill` or `w
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import hmac
+import json
 import os
 import signal
 import socket
 import sys
 
 PORT = 8080
+HEALTH_PORT = int(os.environ.get("WEBHOOK_HEALTH_PORT", "8081"))
 START_SECONDS = 0.3
 DRAIN_SECONDS = float(os.environ.get("DRAIN_SECONDS", "2"))
 WORK_SECONDS = 0.2
@@ -29,8 +32,9 @@ class Webhook:
         self.draining = False
         self.idle: set[asyncio.StreamWriter] = set()
         self.busy = 0
-        with open(os.environ["WEBHOOK_SECRET_FILE"], "rb") as file:
-            self.secret = file.read()
+        with open(os.environ["WEBHOOK_SECRETS_FILE"], "rb") as file:
+            (secret,) = json.load(file)["test"]
+        self.secret = base64.b64decode(secret.removeprefix("whsec_"))
 
     async def answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str]:
         if path == "/healthz":
@@ -38,8 +42,9 @@ class Webhook:
         if path == "/readyz":
             return (503, "stopping") if self.draining else (200, "ready")
         await asyncio.sleep(WORK_SECONDS)
-        wanted = hmac.new(self.secret, body, hashlib.sha256).hexdigest()
-        right = hmac.compare_digest(wanted, headers.get("x-aisha-signature", ""))
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        wanted = base64.b64encode(hmac.new(self.secret, signed, hashlib.sha256).digest())
+        right = hmac.compare_digest("v1," + wanted.decode(), headers["webhook-signature"])
         return (202, os.environ["INSTANCE_ID"]) if right else (401, "unauthorized")
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,6 +70,7 @@ class Webhook:
 
     async def run(self, stop: asyncio.Event) -> None:
         server = await asyncio.start_server(self.serve, "0.0.0.0", PORT)
+        await asyncio.start_server(self.serve, "0.0.0.0", HEALTH_PORT)
         await stop.wait()
         self.draining = True
         await asyncio.sleep(DRAIN_SECONDS)
@@ -80,7 +86,8 @@ async def main() -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await asyncio.sleep(START_SECONDS)
     if f"{ROLE}:crash" == BREAKS:
-        print("this release falls over at its start", flush=True)
+        key = os.environ.get("VENDOR_API_KEY")
+        print(f"this release falls over at its start, with {key}", flush=True)
         return 3
     if ROLE == "webhook":
         await Webhook().run(stop)
@@ -93,7 +100,7 @@ def health() -> int:
     """The container's health check."""
     if ROLE != "webhook":
         return 0
-    with socket.create_connection(("127.0.0.1", PORT), timeout=3) as connection:
+    with socket.create_connection(("127.0.0.1", HEALTH_PORT), timeout=3) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
         return 0 if b" 200 " in connection.recv(64) else 1
 

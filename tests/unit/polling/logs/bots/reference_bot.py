@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import settings
-from app.bot.client import BotApi
 from app.bot.poller import CHECK, Poller
 from app.core.backoff import Backoff
 from app.core.health import Heartbeat
 from app.core.logs import log, setup_logging
 from app.core.redaction import Redactor
+from app.telegram.client import BotApi
 
 
 class Settings:

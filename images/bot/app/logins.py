@@ -5,7 +5,6 @@ go on, and everything looks healthy until they end. So each role logs in anew fr
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
 
@@ -15,39 +14,20 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from app.bot.client import ApiError, BotApi
 from app.core.backoff import sleep_or
 from app.core.config import Settings
 from app.core.errors import LoginRefused
 from app.core.health import Heartbeat
 from app.core.logs import log
+from app.storage.postgres import refused_by_postgres
+from app.telegram.client import ApiError, BotApi
 
 # A refusal after a login that worked is asked for a second time, this much later: a service that
 # starts may refuse before it has read its users.
 CONFIRM_SECONDS = 5.0
 ATTEMPT_SECONDS = 8.0
 
-# "connection to server at … failed: FATAL:  text". libpq writes its own texts behind one blank, the
-# server's behind two, and the severity is in the server's language.
-SAID_BY_SERVER = re.compile(r"failed: \S+:  (.+)")
-# What a server says that is there and has no place or no time: PostgreSQL's 57P03 and 53300 (libpq
-# hides the codes) and what poolers before it say.
-NOT_NOW = re.compile(
-    r"starting up|shutting down|recovery|not (yet )?accepting|too many|no more connections"
-    r"|connection slots|terminating connection|cannot connect|try again|wait_timeout"
-)
-
 Attempt = Callable[[], Awaitable[None]]
-
-
-def refused_by_postgres(error: psycopg.Error) -> str | None:
-    """Why the server refused the login, None when it only could not be asked."""
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return str(error).strip().splitlines()[0]
-    for text in SAID_BY_SERVER.findall(str(error)):
-        if not NOT_NOW.search(text):
-            return str(text)
-    return None
 
 
 def postgres_login(settings: Settings) -> Attempt:
@@ -118,8 +98,21 @@ class Logins:
         self._accepted: set[str] = set()
         self._since: dict[str, float] = {}
         self._told: set[str] = set()
+        self._expected: set[str] = set()
+
+    def expect_answers(self, name: str, max_age: float, what: str) -> None:
+        """Away is no health, either, for a service that nothing else of this role asks."""
+        self._expected.add(name)
+        self._heartbeat.expect(name, max_age, what)
+
+    def away(self, name: str, error: Exception) -> None:
+        log.debug("no answer to a login", login=name, error=str(error))
+        if name in self._expected:
+            self._heartbeat.fail(name, str(error))
 
     def accepted(self, name: str) -> None:
+        if name in self._expected:
+            self._heartbeat.beat(name)
         self._accepted.add(name)
         self._since.pop(name, None)
         if name in self._told:
@@ -152,6 +145,9 @@ def attempts_of(settings: Settings) -> dict[str, Attempt]:
 async def watch_logins(settings: Settings, logins: Logins, stop: asyncio.Event) -> None:
     """Log in anew every LOGIN_CHECK_SECONDS, to each service for itself, until `stop`."""
     seconds = settings.login_check_seconds
+    if settings.bot_role == "worker":
+        # The primary's polls say that by themselves.
+        logins.expect_answers("bot_api", 2 * (seconds + ATTEMPT_SECONDS), "answer of the Bot API")
     await asyncio.gather(
         *(
             _watch(name, attempt, logins, seconds, stop)
@@ -172,7 +168,7 @@ async def _watch(
             certain = logins.refused(name, error)
         except Exception as error:
             # Away is not refused: the role's own work tells how long that may last.
-            log.debug("no answer to a login", login=name, error=str(error))
+            logins.away(name, error)
         else:
             logins.accepted(name)
         if await sleep_or(stop, seconds if certain else CONFIRM_SECONDS):
