@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help environment environment-dev engine up smoke status poller logs verify restart down emulator \
-	lint unit integration integration-engine integration-hosts sanity upstream molecule test soak bench bench-no-op bench-webhook docs requirements
+	lint unit integration integration-bot integration-engine integration-hosts sanity upstream molecule test soak bench bench-no-op bench-webhook docs requirements
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,18 +72,19 @@ unit: environment-dev ## Unit tests
 	@tests/tools/infrastructure "installing packages" tests/tools/packages
 	tests/tools/timed unit pytest --durations=10 --junitxml=.cache/times/unit.xml tests/unit
 
-# In two parts, so that they keep two jobs busy: what runs on this machine's engine, and what runs on Docker hosts of its own.
+# In three parts, so that they keep the jobs busy: the bot's processes, this machine's engine, and Docker hosts of their own.
+BOT := tests/integration/bot
 HOSTS := tests/integration/engines tests/integration/fleet tests/integration/polling
 # READY: environment and engine are there. A target that waits for others is begun last, and these take longest.
-integration: integration-engine integration-hosts ## Real services and hosts: the bot, the roles, the modules
+integration: integration-bot integration-engine integration-hosts ## Real services and hosts: the bot, the roles, the modules
 
-integration-engine: $(if $(READY),,environment-dev engine)
+integration-bot integration-engine integration-hosts: $(if $(READY),,environment-dev engine)
 	@tests/tools/infrastructure "installing packages" tests/tools/packages
-	tests/tools/timed integration-engine pytest --durations=10 --junitxml=.cache/times/integration-engine.xml tests/integration $(HOSTS:%=--ignore=%)
+	tests/tools/timed $@ pytest --durations=10 --junitxml=.cache/times/$@.xml $(TESTS)
 
-integration-hosts: $(if $(READY),,environment-dev engine)
-	@tests/tools/infrastructure "installing packages" tests/tools/packages
-	tests/tools/timed integration-hosts pytest --durations=10 --junitxml=.cache/times/integration-hosts.xml $(HOSTS)
+integration-bot: TESTS := $(BOT)
+integration-engine: TESTS := tests/integration $(patsubst %,--ignore=%,$(BOT) $(HOSTS))
+integration-hosts: TESTS := $(HOSTS)
 
 sanity: environment-dev ## ansible-test sanity
 	tests/tools/timed sanity python tests/tools/sanity.py
@@ -104,7 +105,7 @@ test: environment-dev engine ## All that must pass
 	@rm -rf .cache/times; mkdir -p .cache/times
 	@code=0; \
 	$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target lint upstream \
-		&& $(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going READY=yes integration-engine integration-hosts unit $(SCENARIOS:%=molecule-%) sanity \
+		&& $(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going READY=yes integration-engine integration-hosts integration-bot unit $(SCENARIOS:%=molecule-%) sanity \
 		|| code=$$?; \
 	python tests/tools/slowest.py; exit $$code
 
