@@ -151,6 +151,10 @@ def run_primary(token: str) -> None:
                 log.error("getUpdates failed: %s", json.load(error)["description"])
                 time.sleep(1)
                 continue
+            except OSError as error:
+                # A machine that is busy enough makes anything late.
+                log.error("getUpdates failed: %s", error)
+                continue
             parked = False
             HEARTBEAT.touch()
             for update in updates:
