@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app.storage.repository import LANES, SMALL_BYTES, NewMessage, Repository, lane_of
 from bot_harness import (
     BUCKET,
     Process,
@@ -159,6 +160,62 @@ def test_two_long_files_hold_back_no_notification(stack: Stack, voice: bytes) ->
     assert [stack.wait_closed(update_id, 60)["status"] for update_id in voices] == ["done", "done"]
 
 
+def test_two_long_files_hold_back_no_small_one(stack: Stack, voice: bytes, tmp_path: Path) -> None:
+    """Real recordings by a real ffmpeg; it begins with the long ones when it is told to."""
+    go, began = stack.folder / "go", stack.folder / "began"
+    extra = ffmpeg_with(
+        stack,
+        f'if [ "$(stat -Lc %s "$in")" -gt {SMALL_BYTES} ]; then\n'
+        f'  echo x >> {began}; until [ -e {go} ]; do sleep 0.1; done\nfi\nrun "$@"',
+    )
+    long = make_audio(tmp_path / "long.wav", 60)
+    assert len(voice) < SMALL_BYTES < len(long)
+    start_primary(stack)
+    stack.start("worker", WORKER_CONCURRENCY="2", **extra)
+    slow = [stack.push_voice(long, kind="audio", chat_id=chat) for chat in (1, 2)]
+    until("both are at work", lambda: began.exists() and len(began.read_text().split()) == 2, 30)
+    quick = [stack.push_voice(voice, chat_id=chat) for chat in (3, 4, 5)]
+    assert [stack.wait_closed(update_id, 60)["status"] for update_id in quick] == ["done"] * 3
+    assert not any(row["closed_at"] for row in map(stack.row, slow) if row)
+    go.touch()
+    assert [stack.wait_closed(update_id, 60)["status"] for update_id in slow] == ["done", "done"]
+    assert set(texts(stack)) == {1, 2, 3, 4, 5}
+
+
+async def test_the_sweeper_brings_each_row_to_its_lane(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.core.config import load_settings
+    from app.storage.postgres import make_pool
+
+    for name, value in stack.env("worker", "worker").items():
+        monkeypatch.setenv(name, value)
+    wanted: dict[str, list[int]] = {lane: [] for lane in LANES}
+    pool = make_pool(load_settings().reveal("database_url"), "test", 2)
+    await pool.open()
+    repository = Repository(pool)
+    for number, more in enumerate(
+        (
+            {"file_size": SMALL_BYTES},
+            {"file_size": SMALL_BYTES + 1},
+            {"file_size": None},
+            {"file_size": 1, "answer_text": "no"},
+            {"file_size": 1, "answer_text": "no", "status": "failed"},
+        )
+    ):
+        new = NewMessage(bot_id=1, update_id=number, chat_id=3, message_id=4, kind="voice", **more)
+        row = await repository.add_message(new, 0.0)
+        assert row is not None
+        wanted[lane_of(new)].append(row["id"])
+    for lane in LANES:
+        assert await repository.due("messages", 60, 100, lane) == wanted[lane]
+    callback = await repository.add_callback("shop", "1", b"{}", "test", 0.0)
+    assert await repository.due("callbacks", 60, 100, "long") == []
+    assert await repository.due("callbacks", 60, 100, "small") == []
+    assert await repository.due("callbacks", 60, 100, "short") == [callback]
+    await pool.close()
+
+
 def metrics(port: int) -> bytes:
     return http("GET", f"http://127.0.0.1:{port}/metrics")[1]
 
@@ -243,7 +300,7 @@ async def test_consumers_of_former_lives_are_forgotten(
     settings = load_settings()
     monkeypatch.setattr(module, "CONSUMER_IDLE_MS", 0)
     former, present = module.make_broker(settings), module.make_broker(settings)
-    await module.JobQueue(present).put("callbacks", 5)
+    await module.JobQueue(present).put("callbacks", 5, "short")
     consumer = module.Consumer(former, "short")
     deliveries: list[module.Delivery] = []
     while not deliveries:
@@ -262,7 +319,7 @@ async def test_consumers_of_former_lives_are_forgotten(
 def test_everything_in_retry_is_unhealthy(stack: Stack, voice: bytes) -> None:
     """Files can't be had, and nothing else is wrong: each part of its health was green."""
     start_primary(stack)
-    stack.start("worker")
+    stack.start("worker", PUT_OFF_SECONDS="3")
     stack.wait_healthy("worker")
     fault = {"method": "getFile", "error_code": 500, "description": "Internal Server Error"}
     stack.control("POST", f"/bots/{stack.bot_id}/faults", fault)

@@ -145,6 +145,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=20, ge=2, le=600)
     sweep_seconds: float = Field(default=5, ge=0.2, le=300)
     requeue_seconds: float = Field(default=30, ge=1, le=3600)
+    put_off_seconds: float = Field(default=30, ge=1, le=300)
     job_max_age_hours: float = Field(default=24, gt=0)
     # 0: no limit of ours.
     send_per_second: float = Field(default=25, ge=0, le=1000)

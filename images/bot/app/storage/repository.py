@@ -21,6 +21,13 @@ from app.storage.postgres import Pool
 
 Table = Literal["messages", "callbacks"]
 TABLES: tuple[Table, ...] = ("messages", "callbacks")
+# Recordings, of which many may take minutes; small ones, which take a moment; and what needs no
+# ffmpeg: answers, notifications.
+Lane = Literal["long", "small", "short"]
+LANES: tuple[Lane, ...] = ("long", "small", "short")
+# By its size, which the Bot API says; the length is only its sender's word. A minute of a voice
+# message has about 200 KiB.
+SMALL_BYTES = 384 * 1024
 ERROR_LENGTH = 500
 # What is to be converted, and a callback, whose earlier try ended badly. An answer kills nobody.
 SUSPECT: dict[Table, sql.SQL] = {
@@ -30,10 +37,13 @@ SUSPECT: dict[Table, sql.SQL] = {
     ),
     "callbacks": sql.SQL("crashes + (lease_until IS NOT NULL)::int > 0"),
 }
-# Work that is done by ffmpeg; all else is short.
-LONG: dict[Table, sql.SQL] = {
-    "messages": sql.SQL("status = 'received' AND answer_text IS NULL"),
-    "callbacks": sql.SQL("false"),
+# The lane of a row; as `lane_of` says it of a new message.
+LANE: dict[Table, sql.Composable] = {
+    "messages": sql.SQL(
+        "CASE WHEN status <> 'received' OR answer_text IS NOT NULL THEN 'short'"
+        " WHEN file_size <= {} THEN 'small' ELSE 'long' END"
+    ).format(sql.Literal(SMALL_BYTES)),
+    "callbacks": sql.SQL("'short'"),
 }
 
 
@@ -50,6 +60,13 @@ class NewMessage:
     status: Literal["received", "failed"] = "received"
     answer_text: str | None = None
     error: str | None = None
+
+
+def lane_of(new: NewMessage) -> Lane:
+    if new.status != "received" or new.answer_text is not None:
+        return "short"
+    small = new.file_size is not None and new.file_size <= SMALL_BYTES
+    return "small" if small else "long"
 
 
 @dataclass(frozen=True)
@@ -339,19 +356,19 @@ class Repository:
         )
         return found is not None
 
-    async def due(self, table: Table, requeue_after: float, limit: int, *, long: bool) -> list[int]:
+    async def due(self, table: Table, requeue_after: float, limit: int, lane: Lane) -> list[int]:
         """Open rows that should be queued now. Two sweepers never get the same row."""
         query = sql.SQL(
             """
             UPDATE {table} SET due_at = now() + make_interval(secs => %(after)s)
             WHERE id IN (
                 SELECT id FROM {table} WHERE closed_at IS NULL AND due_at <= now()
-                    AND ({is_long}) = %(long)s
+                    AND {lane} = %(lane)s
                 ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
             RETURNING id
             """
-        ).format(table=sql.Identifier(table), is_long=LONG[table])
-        values = {"after": requeue_after, "limit": limit, "long": long}
+        ).format(table=sql.Identifier(table), lane=LANE[table])
+        values = {"after": requeue_after, "limit": limit, "lane": lane}
         async with self._pool.connection() as connection:
             cursor = await connection.execute(query, values)
             return sorted(row["id"] for row in await cursor.fetchall())

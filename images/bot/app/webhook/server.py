@@ -172,7 +172,7 @@ class WebhookApi:
 
     async def _enqueue(self, row_id: int) -> None:
         try:
-            await self._queue.put("callbacks", row_id)
+            await self._queue.put("callbacks", row_id, "short")
         except Again as error:
             log.warning("left to the sweeper", row=row_id, error=str(error))
 

@@ -13,10 +13,10 @@ from app.core.health import Heartbeat
 from app.core.logs import log
 from app.core.metrics import OLDEST_ROW, OPEN_ROWS, REQUEUED, serve_metrics
 from app.logins import Logins, watch_logins
-from app.queue.broker import LANES, Consumer, Delivery, JobQueue, Lane, Witness, make_broker
+from app.queue.broker import Consumer, Delivery, JobQueue, Witness, make_broker, places
 from app.storage.files import FileStore
 from app.storage.postgres import TRANSIENT, describe, make_pool
-from app.storage.repository import TABLES, Repository
+from app.storage.repository import LANES, TABLES, Lane, Repository
 from app.storage.s3 import ObjectStore
 from app.telegram.client import BotApi
 from app.workers.jobs import Jobs
@@ -46,7 +46,9 @@ class BackgroundWorker:
         self._reading: set[Lane] = set()
         self._broker = make_broker(settings)
         self._pool = make_pool(
-            settings.reveal("database_url"), settings.instance_id, settings.worker_concurrency + 6
+            settings.reveal("database_url"),
+            settings.instance_id,
+            2 * settings.worker_concurrency + 6,
         )
         self._repository = Repository(self._pool)
         self._store = ObjectStore(settings)
@@ -54,10 +56,8 @@ class BackgroundWorker:
         self._queue = JobQueue(self._broker)
         self._files = FileStore(settings.temp_dir, settings.audio_dir)
         self._retention = Retention(settings, self._repository, self._store)
-        self._outlook = Outlook(self._say("jobs", FORGET_SECONDS))
-        self._turnstile = Turnstile(
-            {"long": settings.worker_concurrency, "short": settings.short_concurrency}
-        )
+        self._outlook = Outlook(self._say("jobs", FORGET_SECONDS), settings.put_off_seconds)
+        self._turnstile = Turnstile(places(settings))
         self._jobs = Jobs(
             settings=settings,
             repository=self._repository,
@@ -234,7 +234,7 @@ class BackgroundWorker:
     async def _sweep_once(self, lane: Lane) -> None:
         for table in TABLES:
             due = await self._repository.due(
-                table, self._settings.requeue_seconds, SWEEP_LIMIT, long=lane == "long"
+                table, self._settings.requeue_seconds, SWEEP_LIMIT, lane
             )
             for row_id in due:
                 await self._queue.put(table, row_id, lane)
