@@ -46,7 +46,15 @@ def environment_of(role, settings, instance):
     files = {FILES[name]: "%s/%s" % (FOLDER, name) for name in USES[role]}
     own = {key: value for key, value in settings["env"].items() if _uses(role, key)}
     bot_role = "worker" if role == "task" else role
+    folder = _api_files(role, settings)
+    if folder:
+        own.update(BOT_API_FILES_DIR=folder["target"], BOT_API_SERVER_DIR=folder["server"])
     return dict(own, BOT_ROLE=bot_role, INSTANCE_ID=instance, **files)
+
+
+def _api_files(role, settings):
+    """Where the files of a local Bot API server are: who has the token may see them."""
+    return settings["api_files"] if "bot_token" in USES[role] else {}
 
 
 def _uses(role, variable):
@@ -57,21 +65,24 @@ def _uses(role, variable):
 
 def container(role, name, image, settings, memory):
     """The description of one container of the bot's own image."""
+    secrets = {
+        "type": "bind",
+        "source": "%s/%s" % (settings["secrets_dir"], role),
+        "target": FOLDER,
+        "read_only": True,
+    }
+    shared = []
+    folder = _api_files(role, settings)
+    if folder:
+        own = {name: folder[name] for name in ("source", "target")}
+        shared = [dict(own, type="bind", read_only=True)]
     return {
         "name": name,
         "role": role,
         "image": image,
         "user": settings["user"],
         "env": environment_of(role, settings, name),
-        "mounts": settings["volumes"]
-        + [
-            {
-                "type": "bind",
-                "source": "%s/%s" % (settings["secrets_dir"], role),
-                "target": FOLDER,
-                "read_only": True,
-            }
-        ],
+        "mounts": settings["volumes"] + shared + [secrets],
         "networks": settings["networks"],
         "memory": memory,
         "labels": settings["labels"],
