@@ -46,6 +46,7 @@ def add_routes(app: web.Application, core: Core) -> None:
         ("POST", "/control/bots", control.register),
         ("POST", "/control/bots/{id}/updates", control.push),
         ("GET", "/control/bots/{id}/sent", control.sent),
+        ("GET", "/control/bots/{id}/refused", control.refused),
         ("GET", "/control/bots/{id}/wait", control.wait),
         ("POST", "/control/bots/{id}/press", control.press),
         ("POST", "/control/bots/{id}/choose", control.choose),
@@ -172,6 +173,9 @@ class Control:
 
     async def sent(self, request: web.Request) -> list[JsonObject]:
         return talk.sent(self._bot(request), request.query)
+
+    async def refused(self, request: web.Request) -> list[JsonObject]:
+        return list(self._bot(request).refused)
 
     async def wait(self, request: web.Request) -> list[JsonObject]:
         return await talk.wait(self._bot(request), request.query)

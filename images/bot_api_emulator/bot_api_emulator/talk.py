@@ -110,9 +110,15 @@ def _nothing(bot: Bot, which: Wanted, count: int, seconds: float) -> str:
         f"{entry['method']} {entry['parameters'].get('text', '')!r}" for entry in others[-10:]
     )
     found = sum(1 for entry in others if which.fits(entry))
+    refused = [
+        f"{entry['method']} ({entry['error_code']} {entry['description']})"
+        for entry in bot.refused
+        if entry["after"] >= which.after
+    ]
     return (
         f"{found} of {count} arrived within {seconds:g} s; "
         f"the bot sent after {which.after}: {shown or 'nothing'}"
+        + (f"; refused: {', '.join(refused[-10:])}" if refused else "")
     )
 
 
