@@ -30,7 +30,6 @@ BACKLOG = 1000
 TIDY_SECONDS = 60.0
 TEMP_HOURS = 6.0
 STORE_SECONDS = 15.0
-DISK_SECONDS = 10.0
 # Download, storing and answering, on top of what ffmpeg may take.
 REST_SECONDS = 180.0
 
@@ -274,13 +273,14 @@ class BackgroundWorker:
             log.info("forgot what is old", rows=number)
 
     async def _watch_disk(self, stop: asyncio.Event) -> None:
-        say = self._say("disk", 3 * DISK_SECONDS)
+        seconds = 2 * self._settings.sweep_seconds
+        say = self._say("disk", 3 * seconds)
         while True:
             problem: str | None = None
             for directory in (self._files.temp_dir, self._files.audio_dir):
                 problem = problem or await asyncio.to_thread(self._files.probe, directory)
             say(problem)
-            if await sleep_or(stop, DISK_SECONDS):
+            if await sleep_or(stop, seconds):
                 return
 
     async def _watch_store(self, stop: asyncio.Event) -> None:
