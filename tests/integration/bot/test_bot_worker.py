@@ -275,12 +275,16 @@ def consumers(stack: Stack, stream: str) -> list[str]:
 
 
 def test_workers_of_two_hosts_and_two_lives_are_told_apart(stack: Stack, voice: bytes) -> None:
-    """The same INSTANCE_ID twice, as on two hosts."""
+    """The same INSTANCE_ID twice, each with folders of its own, as on two hosts."""
     start_primary(stack)
     extra = {"WORKER_CONCURRENCY": "1", **ffmpeg_with(stack, 'sleep 3\nrun "$@"')}
     for number in range(2):
+        host = stack.folder / f"host-{number}"
+        own = {"TEMP_DIR": str(host / "temp"), "AUDIO_DIR": str(host / "audio")}
+        for folder in own.values():
+            Path(folder).mkdir(parents=True)
         beat = str(stack.folder / f"beat-{number}")
-        stack.start("worker", HEARTBEAT_FILE=beat, **extra)
+        stack.start("worker", HEARTBEAT_FILE=beat, **own, **extra)
         until("it is ready", lambda beat=beat: stack.health("worker", HEARTBEAT_FILE=beat)[0])
     updates = [stack.push_voice(voice, chat_id=chat) for chat in (1, 2)]
     rows = [stack.wait_closed(update_id, 60) for update_id in updates]
@@ -288,6 +292,11 @@ def test_workers_of_two_hosts_and_two_lives_are_told_apart(stack: Stack, voice: 
     assert len(names) == 2
     assert all(name.startswith("worker@") for name in names)
     assert sorted(row["claimed_by"] for row in rows) == names, "rows say it in the same words"
+    # Each file was downloaded and made where it was converted.
+    made = [path.parts[-3:] for path in stack.folder.glob("host-*/audio/*.ogg")]
+    assert sorted(folder for folder, _, _ in made) == ["host-0", "host-1"]
+    assert [row["status"] for row in rows] == ["done", "done"]
+    assert not list((stack.folder / "audio").iterdir())
 
 
 async def test_consumers_of_former_lives_are_forgotten(
