@@ -155,8 +155,11 @@ def test_two_long_files_hold_back_no_notification(stack: Stack, voice: bytes) ->
     oldest = b'aisha_oldest_open_row_seconds{kind="messages"} '
     [line] = [line for line in metrics(port).splitlines() if line.startswith(oldest)]
     assert float(line.removeprefix(oldest)) > 0
-    facts = json.loads((stack.folder / "worker.heartbeat").read_text())["facts"]
-    assert facts["open_rows"] == 2
+    heartbeat = stack.folder / "worker.heartbeat"
+    until(
+        "the heartbeat says so, too",
+        lambda: json.loads(heartbeat.read_text())["facts"]["open_rows"] == 2,
+    )
     go.touch()
     assert [stack.wait_closed(update_id, 60)["status"] for update_id in voices] == ["done", "done"]
 
@@ -288,7 +291,7 @@ def test_workers_of_two_hosts_and_two_lives_are_told_apart(stack: Stack, voice: 
         until("it is ready", lambda beat=beat: stack.health("worker", HEARTBEAT_FILE=beat)[0])
     updates = [stack.push_voice(voice, chat_id=chat) for chat in (1, 2)]
     rows = [stack.wait_closed(update_id, 60) for update_id in updates]
-    names = consumers(stack, "jobs")
+    names = consumers(stack, "jobs:small")
     assert len(names) == 2
     assert all(name.startswith("worker@") for name in names)
     assert sorted(row["claimed_by"] for row in rows) == names, "rows say it in the same words"
