@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible.errors import AnsibleFilterError
+
 # Each role of the bot gets the secrets that it uses, and no other: from a secret to the variable that names its file.
 FILES = {
     "bot_token": "BOT_TOKEN_FILE",
@@ -21,6 +23,8 @@ USES = {
     "task": ("bot_token", "database_url", "redis_url", "s3_secret_key"),
 }
 FOLDER = "/run/secrets"
+# What a container of the bot's image may do that does one thing and ends.
+TASKS = ("preflight", "preflight-webhook", "services", "migrate")
 # What the role sets for the webhook API only; an operator's own variables go to all.
 WEBHOOK_ONLY = ("WEBHOOK_HEALTH_PORT", "WEBHOOK_BODY_LIMIT")
 
@@ -114,7 +118,8 @@ def replicas(settings):
     workers = numbered("worker", settings["image"], settings["workers"])
     for webhook in webhooks:
         webhook["swap"] = "start_first"
-    return webhooks + ([settings["front"]] if webhooks else []) + workers
+    front = dict(settings["front"], name=settings["name"] + "-front")
+    return webhooks + ([front] if webhooks else []) + workers
 
 
 def primary(settings):
@@ -125,6 +130,8 @@ def primary(settings):
 
 def bot_task(settings, name, command, image="", entrypoint=None, volumes=True):
     """A container of the bot's image that does one thing and ends. Without its volumes, their folders are in memory."""
+    if name not in TASKS:
+        raise AnsibleFilterError("%s is none of the tasks %s." % (name, ", ".join(TASKS)))
     wanted = container(
         "task", settings["name"] + "-" + name, image or settings["image"], settings, ""
     )
@@ -146,6 +153,29 @@ def image_check(image, settings, command):
     """The container that checks one image; their names tell them apart."""
     name = "preflight-webhook" if image == settings["webhook_image"] else "preflight"
     return bot_task(settings, name, command, image, ["python"], volumes=False)
+
+
+def descriptions(name, workers, webhooks, is_holder):
+    """All that may ever be on a host, by name, user and volumes: nothing else of the settings is known."""
+    settings = {
+        "name": name,
+        "image": "",
+        "webhook_image": "webhook",
+        "user": "0:0",
+        "workers": workers,
+        "webhooks": webhooks,
+        "networks": [],
+        "volumes": [{"type": "volume", "source": name, "target": "/"}],
+        "memory": {"primary": "", "worker": "", "webhook": ""},
+        "stop_timeout": 0,
+        "wait_timeout": 0,
+        "secrets_dir": "",
+        "labels": {},
+        "env": {},
+        "front": {},
+    }
+    tasks = [bot_task(settings, task, []) for task in TASKS]
+    return replicas(settings) + (primary(settings) if is_holder else []) + tasks
 
 
 class FilterModule:

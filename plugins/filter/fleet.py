@@ -27,6 +27,15 @@ def of_hosts(hostvars, hosts, names):
     }
 
 
+def declared_holders(results, hosts):
+    """Hosts that the inventory names as holder, each once: the first host where it names none.
+
+    results: {host: {"holder": its bot_holder}}.
+    """
+    declared = [results.get(host, {}).get("holder") for host in hosts]
+    return list(dict.fromkeys(name for name in declared if name)) or hosts[:1]
+
+
 def _step(state, host, step):
     """What the step gave on the host in this run; {} where it was not taken. A run before this one may have left its own."""
     results = state["results"].get(host, {})
@@ -256,6 +265,7 @@ class FilterModule:
     def filters(self):
         """By their names."""
         return {
+            "declared_holders": declared_holders,
             "former_pollers": former_pollers,
             "last_stop": last_stop,
             "of_hosts": of_hosts,

@@ -724,7 +724,7 @@ class Run:
                 self.applier.provide_images([wanted["image"]], self.info)
                 # Should this be broken off, nothing takes what is left for the one that it stands for.
                 alike = dict(wanted, role=description.TASK, restart_policy="no", publish=[])
-                name = wanted["name"] + "-volumes"
+                name = wanted["name"] + volumes.SUFFIX
                 self.applier.remove(name, 0)
                 try:
                     self.applier.create(alike, spec, name)
