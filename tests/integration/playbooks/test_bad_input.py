@@ -138,8 +138,8 @@ BAD: dict[str, list[tuple[dict[str, Any], str]]] = {
         ),
         (
             {"postgres_users": [{"name": "aisha", "pasword": GOOD_TOKEN}]},
-            "Entry 1 of postgres_users has pasword, which is none of its keys (name, password): is it"
-            " password?",
+            "Entry 1 of postgres_users has pasword, which is none of its keys (name, password): is"
+            " it password?",
         ),
         (
             {"redis_users": [{"name": "aisha", "password": GOOD_TOKEN, "keys": "aisha:*"}]},
