@@ -90,8 +90,9 @@ def poller_problems(state):
             % state["holder"]
         )
     suspects = [
-        suspect
-        for _host, result in _on_reached(state, "looked")
+        # Under the inventory's name of the host, not the one that the host gives itself.
+        dict(suspect, host=host)
+        for host, result in _on_reached(state, "looked")
         for suspect in result.get("suspects", [])
     ]
     if suspects and state["suspects"] == "fail":
