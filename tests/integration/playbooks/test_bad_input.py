@@ -85,6 +85,7 @@ BAD: dict[str, list[tuple[dict[str, Any], str]]] = {
     ],
     "postgres": [
         ({"secret_postgres_bot": "changeme-changeme"}, "The password of aisha in postgres_users"),
+        ({"postgres_image": "postgres:17"}, "postgres_image is postgres:17, which is no reference"),
     ],
     "redis": [
         ({"secret_redis_bot": "short"}, "The password of aisha in redis_users is shorter than 16"),
@@ -120,7 +121,10 @@ BAD: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"bot_env": {"HOSTS": ["a"]}}, "bot_env has HOSTS, whose value is no text, number or"),
         ({"bot_env": {"HOSTS": None}}, "bot_env has HOSTS, whose value is empty"),
         ({"bot_env": {"BOT_TOKEN": GOOD_TOKEN}}, "BOT_TOKEN, which the role sets itself"),
-        ({"bot_image": "example.com/bot:latest"}, "An image is not named by its digest"),
+        (
+            {"bot_image": "example.com/bot:1", "bot_webhook_image": "example.com/bot:1"},
+            "bot_image and bot_webhook_image are example.com/bot:1, which is no reference by",
+        ),
     ],
     "kinds": [
         ({"bot_workers": "many"}, "bot_workers must be a whole number, and is text. Correct it in"),

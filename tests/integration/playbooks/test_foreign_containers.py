@@ -50,7 +50,7 @@ def containers() -> Iterator[None]:
 
 
 def site(folder: Path) -> str:
-    """What site.yml prints where it refuses, in one line; in check mode, so that nothing changes."""
+    """What site.yml prints where it refuses, in one line; in check mode: nothing changes."""
     inventory = shutil.copytree(
         ROOT / "inventory/local", folder / "local", ignore=shutil.ignore_patterns(".secrets")
     )
