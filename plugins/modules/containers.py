@@ -416,6 +416,7 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
     apply,
     connection,
     description,
+    difference,
     files,
     plan,
     tasks,
@@ -602,14 +603,29 @@ class Run:
         self.result["outdated"].append(name)
         self.result["reasons"][name] = "; ".join(why)
 
-    def show(self, before, after, names):
-        """Before and after, where a diff is asked for."""
+    def show(self, before, after, names, reasons=()):
+        """Before and after, where a diff is asked for. reasons: (name, why) of what is changed."""
         if self.module._diff:
-            differs = "".join("%s differs\n" % path for path in self.result["written"])
+            differs = ["%s differs\n" % path for path in self.result["written"]]
+            differs += ["%s is changed: %s\n" % each for each in sorted(reasons)]
             self.result["diff"] = {
                 "before": plan.lines(before, names),
-                "after": plan.lines(after, names) + differs,
+                "after": plan.lines(after, names) + "".join(differs),
             }
+
+    def judged(self, wanted, spec, rows):
+        """The verdict on a container, which says in words in what it differs."""
+        verdict = plan.judge(wanted, spec, rows, self.info)
+        if plan.DIFFERS in verdict.why:
+            name = wanted["name"] + (description.PREVIOUS if verdict.put_back else "")
+            try:
+                found = self.client.inspect_container(name)
+            except connection.NotFound:
+                return verdict
+            image = self.applier.image(found["Image"]) or {}
+            said = ", ".join(difference.words(wanted, self.stack, found, image))
+            verdict.why[verdict.why.index(plan.DIFFERS)] = "%s: %s" % (plan.DIFFERS, said)
+        return verdict
 
     def wanted(self, given):
         """(description, its hash) of each."""
@@ -618,9 +634,7 @@ class Run:
 
     def present(self, given, names, rows):
         """They run as described; what nobody wants any more is removed last."""
-        verdicts = [
-            plan.judge(wanted, spec, rows, self.info) for wanted, spec in self.wanted(given)
-        ]
+        verdicts = [self.judged(wanted, spec, rows) for wanted, spec in self.wanted(given)]
         surplus = plan.surplus(rows, self.stack, self.options["roles"], names)
         predicted = {name: row for name, row in rows.items() if name not in surplus}
         for verdict in verdicts:
@@ -629,7 +643,7 @@ class Run:
                 predicted = plan.after(verdict, predicted)
         self.result["removed"] = surplus
         self.result["changed"] = bool(self.result["changed"] or surplus)
-        self.show(rows, predicted, set(names) | set(rows))
+        self.show(rows, predicted, set(names) | set(rows), self.result["reasons"].items())
         for warning in plan.unlimited(self.info):
             self.module.warn("%s: %s." % (self.host, warning))
         if self.module.check_mode:
@@ -661,7 +675,7 @@ class Run:
         """What differs exists beside what runs, not started."""
         predicted = dict(rows)
         for wanted, spec in self.wanted(given):
-            verdict = plan.judge(wanted, spec, rows, self.info)
+            verdict = self.judged(wanted, spec, rows)
             mends = set(verdict.mends) - {"start", "unpause", "restart"}
             if verdict.action == "keep" or (verdict.action == "mend" and not mends):
                 continue
@@ -669,7 +683,7 @@ class Run:
             self.note(wanted["name"], verdict.why)
             successor = plan.after(verdict, {})[wanted["name"]]
             predicted[name] = dict(successor, state="created")
-            self.show(rows, predicted, set(predicted))
+            self.show(rows, predicted, set(predicted), self.result["reasons"].items())
             if not self.module.check_mode:
                 for warning in self.applier.provide_images([wanted["image"]], self.info):
                     self.module.warn("%s: %s." % (self.host, warning))
@@ -699,7 +713,7 @@ class Run:
         """What differs is told, and their volumes can be written, each tried once for each user."""
         whole = self.wanted(given)
         for wanted, spec in whole:
-            verdict = plan.judge(wanted, spec, rows, self.info)
+            verdict = self.judged(wanted, spec, rows)
             if verdict.changes:
                 self.result["outdated"].append(verdict.name)
                 self.result["reasons"][verdict.name] = "; ".join(verdict.why)
