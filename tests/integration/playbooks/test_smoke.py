@@ -100,8 +100,8 @@ def test_without_a_stack_it_says_one_sentence(tmp_path: Path) -> None:
     """The program that it runs is none of it."""
     said = make_smoke(tmp_path, bot_api_emulator_publish_port=1, bot_token="1:x")
     assert said == (
-        "The Bot API emulator at http://127.0.0.1:1 does not answer: [Errno 111] Connection refused."
-        " Is the stack up? Look at: make status; make up brings it up."
+        "The Bot API emulator at http://127.0.0.1:1 does not answer: [Errno 111] Connection"
+        " refused. Is the stack up? Look at: make status; make up brings it up."
     )
 
 

@@ -195,7 +195,11 @@ def test_a_name_is_taken_only_by_somebody_else(container: dict[str, Any], said: 
 @pytest.mark.parametrize(
     ("own", "others", "said"),
     [
-        ([], [], "taken by another process: set bot_publish_port to a free port, or stop what"),
+        (
+            [],
+            [],
+            "taken by another process or container: set bot_publish_port to a free port, or stop",
+        ),
         (
             [],
             [listed("web", port=8080)],
