@@ -81,7 +81,8 @@ def _port(taken, containers):
     if not taken["by"]:
         return (
             said
-            + "another process: set %s to a free port, or stop what has it." % (taken["setting"])
+            + "another process or container: set %s to a free port, or stop what has it."
+            % (taken["setting"])
         )
     if taken["by"] not in [row["name"] for row in containers]:
         return said + "container %s%s: set %s to a free port, or stop that container." % (
