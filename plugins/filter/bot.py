@@ -166,6 +166,7 @@ def descriptions(name, workers, webhooks, is_holder):
         "webhooks": webhooks,
         "networks": [],
         "volumes": [{"type": "volume", "source": name, "target": "/"}],
+        "api_files": {},
         "memory": {"primary": "", "worker": "", "webhook": ""},
         "stop_timeout": 0,
         "wait_timeout": 0,
