@@ -164,7 +164,7 @@ def test_what_workers_find_when_they_start(stack: Stack, voice: bytes, tmp_path:
     elsewhere.mkdir()
     stack.start("primary")
     often, answered, deadly = (stack.push_voice(voice, chat_id=chat) for chat in (1, 2, 3))
-    stream = f"{stack.prefix}jobs"
+    stream = f"{stack.prefix}jobs:small"
     jobs = until(
         "the jobs are queued",
         lambda: (found := stack.redis.root.xrange(stream)) and len(found) == 3 and found,
