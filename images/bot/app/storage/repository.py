@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import DictRow
 
 from app.storage.batch import Batcher
-from app.storage.postgres import Pool
+from app.storage.postgres import Pool, storable
 
 Table = Literal["messages", "callbacks"]
 TABLES: tuple[Table, ...] = ("messages", "callbacks")
@@ -85,7 +85,7 @@ class OpenRows:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.replace("\x00", "").split())[:ERROR_LENGTH]
+    return " ".join(storable(text).split())[:ERROR_LENGTH]
 
 
 NEW_MESSAGE = {

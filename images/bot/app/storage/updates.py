@@ -14,7 +14,7 @@ from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
 
-from app.storage.postgres import Pool
+from app.storage.postgres import Pool, storable
 
 LOCK = 0x75706461
 # So many rows of one chat at a time: one who sends a thousand messages delays nobody else.
@@ -197,4 +197,4 @@ class Updates:
 
 
 def _text(error: str) -> str:
-    return error.replace("\x00", "")[:ERROR_LENGTH]
+    return storable(error)[:ERROR_LENGTH]
