@@ -182,6 +182,34 @@ async def test_an_update_of_any_shape_stops_no_webhook(emulator: Emulator) -> No
     await is_well(emulator)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 400 caf\xe9\r\nContent-Length: 0\r\n\r\n", b"\0\xff is no answer\r\n\r\n"],
+    ids=["reason", "no answer"],
+)
+async def test_what_a_webhook_says_is_shown_in_one_line(emulator: Emulator, answer: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    await emulator.control("/mode", {"local": True})
+    await emulator.call("setWebhook", url=f"http://127.0.0.1:{port}")
+    await emulator.push()
+    async with asyncio.timeout(10):
+        while True:
+            info = await emulator.call("getWebhookInfo")
+            assert info.status == 200, info.body
+            if "last_error_message" in info.result:
+                break
+            await asyncio.sleep(0.01)
+    assert info.result["last_error_message"].startswith("Wrong response from the webhook: ")
+    assert "\n" not in info.result["last_error_message"]
+    server.close()
+
+
 @pytest.mark.parametrize("path", [f"/bot{TOKEN}/sendDocument", UPDATES], ids=["bot", "control"])
 @pytest.mark.parametrize(
     "body",
