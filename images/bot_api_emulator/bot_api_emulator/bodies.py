@@ -9,7 +9,7 @@ from aiohttp import BodyPartReader, ClientPayloadError, MultipartReader, StreamR
 from aiohttp.http import HttpProcessingError
 
 from .arguments import Arguments, Upload
-from .forms import read_upload
+from .forms import read_field, read_upload
 from .json_input import parse_json
 
 MAX_PARAMETER_BYTES = 1 << 20
@@ -91,10 +91,10 @@ async def _read_form(
                 raise TooLargeError
             files.setdefault(part.name, upload)
             continue
-        value = bytes(await part.read(decode=False))
-        room -= len(value)
-        if room < 0:
+        value = await read_field(part, room)
+        if value is None:
             raise TooLargeError
+        room -= len(value)
         arguments.add(part.name, value.decode("utf-8", "replace"))
     return files
 

@@ -15,7 +15,7 @@ from .clock import SECOND
 from .core import KNOWN_METHODS, Core, Modes
 from .envelope import JsonObject
 from .faults import FaultError, parse_fault
-from .forms import UNKNOWN_TYPE, read_upload
+from .forms import UNKNOWN_TYPE, read_field, read_upload
 from .json_input import parse_json
 from .queue import QueueError, Update
 from .updates import LIFETIMES
@@ -150,10 +150,10 @@ class Control:
                     )
                 uploads[part.name] = upload
                 continue
-            value = await part.read(decode=False)
-            if len(value) > MAX_FIELD_BYTES:
+            value = await read_field(part, MAX_FIELD_BYTES)
+            if value is None:
                 raise ControlError(413, f"{part.name} is longer than {MAX_FIELD_BYTES} bytes")
-            fields[part.name] = bytes(value).decode("utf-8", "replace")
+            fields[part.name] = value.decode("utf-8", "replace")
         if len(uploads) != 1:
             raise ControlError(
                 400, "the form must have one file, named " + " or ".join(DEFAULT_MIME_TYPES)

@@ -300,3 +300,15 @@ def test_files_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyP
     assert [store.by_path(1, file.path) is not None for file in files] == known
     store.forget(1)
     assert store.by_id(1, files[4].file_id) is None
+
+
+@pytest.mark.parametrize("path", [f"/bot{TOKEN}/sendMessage", UPDATES], ids=["bot", "control"])
+async def test_a_field_without_end_is_refused_while_it_comes(emulator: Emulator, path: str) -> None:
+    """It was read to its end first, however much memory that took."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", emulator.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\n"
+    writer.write(f"{head}Content-Length: 1000000000\r\n\r\n".encode())
+    writer.write(b"--xx\r\n" + DISPOSITION + b'"text"\r\n\r\n' + b"a" * (3 << 20))
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    writer.close()
