@@ -107,8 +107,10 @@ def setup_logging(
         root.addHandler(handler)
     root.setLevel(level)
     # These say at INFO what our own lines say better, once per update, job or request.
-    for name in ("aiogram", "taskiq", "uvicorn", "alembic"):
+    for name in ("aiogram", "taskiq", "alembic"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # It warns of each request that is none, which whoever reaches the port may send.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
     logging.captureWarnings(True)
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
