@@ -117,16 +117,16 @@ async def test_a_redis_that_became_a_replica_is_left(
     """After a failover its name leads to another one: connections to this one help nobody."""
     broker = make_broker(settings_of(stack, "worker", monkeypatch))
     queue = JobQueue(broker)
-    await queue.put("callbacks", 1)
+    await queue.put("callbacks", 1, "short")
     before = await broker.redis.client_id()
     root = stack.redis.root
     root.replicaof("127.0.0.1", "1")
     try:
         with pytest.raises(Again):
-            await queue.put("callbacks", 2)
+            await queue.put("callbacks", 2, "short")
     finally:
         root.replicaof("no", "one")
-    await queue.put("callbacks", 3)
+    await queue.put("callbacks", 3, "short")
     assert await broker.redis.client_id() != before
     await broker.shutdown()
 
