@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from typing import Any
@@ -10,12 +9,14 @@ from typing import Any
 from aiohttp import BodyPartReader, web
 
 from . import __version__, talk
+from .bodies import UNREADABLE
 from .bot import Bot
 from .clock import SECOND
 from .core import KNOWN_METHODS, Core, Modes
 from .envelope import JsonObject
 from .faults import FaultError, parse_fault
-from .forms import UNKNOWN_TYPE, read_upload
+from .forms import UNKNOWN_TYPE, read_field, read_upload
+from .json_input import parse_json
 from .queue import QueueError, Update
 from .updates import LIFETIMES
 
@@ -78,6 +79,10 @@ def _guarded(handler: Any) -> Any:
             return web.json_response({"error": str(error)}, status=408)
         except (ValueError, QueueError) as error:
             return web.json_response({"error": str(error)}, status=400)
+        except UNREADABLE:
+            response = web.json_response({"error": "the body can't be read"}, status=400)
+            response.force_close()
+            return response
 
     return guarded
 
@@ -145,10 +150,10 @@ class Control:
                     )
                 uploads[part.name] = upload
                 continue
-            value = await part.read(decode=False)
-            if len(value) > MAX_FIELD_BYTES:
+            value = await read_field(part, MAX_FIELD_BYTES)
+            if value is None:
                 raise ControlError(413, f"{part.name} is longer than {MAX_FIELD_BYTES} bytes")
-            fields[part.name] = bytes(value).decode("utf-8", "replace")
+            fields[part.name] = value.decode("utf-8", "replace")
         if len(uploads) != 1:
             raise ControlError(
                 400, "the form must have one file, named " + " or ".join(DEFAULT_MIME_TYPES)
@@ -309,7 +314,7 @@ def _seconds(name: str, value: Any) -> int:
 
 async def _json_object(request: web.Request) -> JsonObject:
     try:
-        body = json.loads(await request.read())
+        body = parse_json(await request.read())
     except ValueError:
         raise ControlError(400, "the body must be JSON") from None
     if not isinstance(body, dict):

@@ -19,6 +19,7 @@ _OTHER_TYPES = (
     "switch_inline_query_current_chat",
     "copy_text",
 )
+_STRINGS = ("text", "url", "callback_data")
 _STYLES = ("", "default", "primary", "danger", "success")
 
 
@@ -125,7 +126,12 @@ def _inline_button(button: Any) -> JsonObject:
             typed = True
     if not typed:
         raise _ButtonError("Text buttons are unallowed in the inline keyboard")
-    return {name: value for name, value in button.items() if value is not None}
+    found = {name: value for name, value in button.items() if value is not None}
+    found |= {name: _string(button, name) for name in _STRINGS if name in found}
+    for name in ("login_url", "web_app"):
+        if name in found:
+            found[name] = {**found[name], "url": _string(found[name], "url")}
+    return found
 
 
 def check_buttons(markup: Markup) -> None:

@@ -144,4 +144,5 @@ def lane(update: Update) -> tuple[str, Any]:
 
 
 def _id(owner: Any) -> Any:
-    return owner.get("id") if isinstance(owner, dict) else None
+    number = owner.get("id") if isinstance(owner, dict) else None
+    return number if isinstance(number, int | str) else None

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from . import control
 from .arguments import Arguments, Upload
-from .bodies import MAX_PARAMETER_BYTES, TooLargeError, read_body
+from .bodies import MAX_PARAMETER_BYTES, UNREADABLE, TooLargeError, read_body
 from .bot import Held
 from .clock import SECOND
 from .core import Core, Request
@@ -91,6 +91,10 @@ async def _errors(request: web.Request, handler: Any) -> web.StreamResponse:
         return response
     except (TooLargeError, web.HTTPRequestEntityTooLarge):
         return respond(too_large())
+    except UNREADABLE:
+        response = respond(failure(400, "Bad Request: the body can't be read"))
+        response.force_close()
+        return response
     except web.HTTPException:
         raise
     except Exception:

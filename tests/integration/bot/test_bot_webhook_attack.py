@@ -271,3 +271,26 @@ def test_one_address_has_so_many_connections(tmp_path: Path, replicas: list[Repl
 
 def test_a_large_body_goes_through_the_front(front: Front) -> None:
     assert large_call(front.url) == 202
+
+
+@pytest.mark.parametrize("length", [2**31 + 7, 2**32 + 7, 2**63 - 1])
+def test_no_length_is_too_large_to_be_compared(
+    replica: Replica, tmp_path: Path, length: int
+) -> None:
+    """The front compares 32 bits: such a body was a small one, and waited for."""
+    with Front(tmp_path / "front", [replica]) as front, socket.socket() as connection:
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", front.port))
+        connection.sendall(head(length, sign(b"other")))
+        assert answer_of(connection).startswith(b"HTTP/1.1 413 ")
+
+
+def test_what_is_no_call_fills_no_log(replica: Replica) -> None:
+    """The web server's own library wrote a line or two for each, signed or not."""
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    for request in (head(0, upgrade), b"no request\r\n\r\n"):
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", replica.port), 20) as connection:
+                connection.sendall(request)
+                assert answer_of(connection).startswith(b"HTTP/1.1 4")
+    assert "uvicorn" not in replica.process.text

@@ -59,6 +59,9 @@ def _database_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     _no_placeholder(text)
     _url(text, ("postgresql", "postgres"), "postgresql://user:password@host:5432/database")
+    if re.search(r"%(?![0-9A-Fa-f]{2})", text):
+        # The database's library shows such an address in its error.
+        raise ValueError("a % in it that begins no code like %40 must be written %25")
     return value
 
 

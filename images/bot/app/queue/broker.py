@@ -20,7 +20,7 @@ from typing import Any
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from app.core.backoff import Backoff
 from app.core.config import Settings
@@ -107,6 +107,8 @@ class Broker:
             socket_keepalive=True,
             health_check_interval=15,
             retry=Retry(ConstantBackoff(0.2), 1),
+            # One that became a replica is left: its name leads to another one now.
+            retry_on_error=[ReadOnlyError],
             client_name=settings.instance_id.replace(" ", "-"),
         )
         self.redis: Any = Redis(connection_pool=self._pool)

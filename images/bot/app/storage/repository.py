@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import DictRow
 
 from app.storage.batch import Batcher
-from app.storage.postgres import Pool
+from app.storage.postgres import Pool, storable
 
 Table = Literal["messages", "callbacks"]
 TABLES: tuple[Table, ...] = ("messages", "callbacks")
@@ -85,7 +85,7 @@ class OpenRows:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.replace("\x00", "").split())[:ERROR_LENGTH]
+    return " ".join(storable(text).split())[:ERROR_LENGTH]
 
 
 NEW_MESSAGE = {
@@ -101,6 +101,19 @@ NEW_MESSAGE = {
     "answer_text": "text",
     "error": "text",
 }
+# What a claim gives, by name: a column that the next release adds must not change what a prepared
+# statement of this one gives, which PostgreSQL refuses.
+WORK = (
+    "id, job, attempts, crashes, claim, claimed_by, lease_until, due_at, closed_at, "
+    "answer_message_id, error, last_error, created_at, updated_at"
+)
+COLUMNS: dict[Table, sql.SQL] = {
+    "messages": sql.SQL(
+        f"{WORK}, bot_id, update_id, chat_id, message_id, kind, file_id, file_size, mime_type, "
+        "status, object_key, object_size, duration_ms, source_format, answer_text, answered_at"
+    ),
+    "callbacks": sql.SQL(f"{WORK}, source, delivery_id, body, received_by, status"),
+}
 ADD_MESSAGES = sql.SQL(
     """
     INSERT INTO messages ({columns}, due_at, claim, claimed_by, attempts, lease_until)
@@ -111,9 +124,10 @@ ADD_MESSAGES = sql.SQL(
     FROM unnest({arrays}, %(due_in)s::float[], %(owner)s::text[])
         AS came ({columns}, due_in, owner)
     ON CONFLICT (bot_id, update_id) DO NOTHING
-    RETURNING *
+    RETURNING {all}
     """
 ).format(
+    all=COLUMNS["messages"],
     columns=sql.SQL(", ").join(map(sql.Identifier, NEW_MESSAGE)),
     arrays=sql.SQL(", ").join(
         sql.SQL("{}::{}[]").format(sql.Placeholder(name), sql.SQL(kind))
@@ -205,9 +219,9 @@ class Repository:
                 WHERE id = %(id)s AND closed_at IS NULL
                     AND (lease_until IS NULL OR lease_until < now())
                     AND (%(suspects)s OR NOT ({suspect}))
-                RETURNING *
+                RETURNING {all}
                 """
-            ).format(table=sql.Identifier(table), suspect=SUSPECT[table]),
+            ).format(table=sql.Identifier(table), suspect=SUSPECT[table], all=COLUMNS[table]),
             {
                 "claim": uuid.uuid4(),
                 "owner": owner,

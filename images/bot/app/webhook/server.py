@@ -88,6 +88,8 @@ class WebhookApi:
         self.callbacks = Starlette(
             routes=[Route("/callbacks/{source}", self.callback, methods=["POST"])]
         )
+        # An address with a slash too many is another address.
+        self.callbacks.router.redirect_slashes = False
         self.health = Starlette(
             routes=[
                 Route("/healthz", self.healthz),

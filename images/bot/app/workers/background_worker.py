@@ -200,20 +200,31 @@ class BackgroundWorker:
     async def _sweep(self, stop: asyncio.Event) -> None:
         """Queue open rows that nobody works on. With this a lost Redis loses nothing."""
         failing = False
+        say = self._say("sweeper", 2 * self._settings.requeue_seconds + 10)
+        refused = 0
         while True:
             try:
                 await self._repository.ping()
                 await self._count()
+                queued = 0
                 for lane in LANES:
                     if await self._queue.length(lane) < BACKLOG:
-                        await self._sweep_once(lane)
+                        queued += await self._sweep_once(lane)
                 if failing:
                     log.info("the sweeper is back")
                 failing = False
+                if queued:
+                    refused = 0
+                    say(None)
             except Exception as error:
                 text = describe(error)
                 if isinstance(error, TRANSIENT):
                     self._heartbeat.fail("database", text)
+                else:
+                    # Redis may be read, and take nothing.
+                    refused += 1
+                    if refused > 1:
+                        say(f"what is due can't be queued: {text}")
                 if not failing:
                     log.warning("the sweeper waits", error=f"{type(error).__name__}: {text}")
                 failing = True
@@ -230,7 +241,9 @@ class BackgroundWorker:
             number, oldest = number + found.number, max(oldest, found.age)
         self._heartbeat.beat("database", open_rows=number, oldest_open_s=round(oldest))
 
-    async def _sweep_once(self, lane: Lane) -> None:
+    async def _sweep_once(self, lane: Lane) -> int:
+        """Gives how many it queued."""
+        queued = 0
         for table in TABLES:
             due = await self._repository.due(
                 table, self._settings.requeue_seconds, SWEEP_LIMIT, lane
@@ -240,6 +253,8 @@ class BackgroundWorker:
                 REQUEUED.labels(table).inc()
             if due:
                 log.info("queued again", table=table, rows=len(due), first=due[0])
+            queued += len(due)
+        return queued
 
     async def _tidy(self, stop: asyncio.Event) -> None:
         # Nobody makes or stores a file for longer than this without touching it.

@@ -225,10 +225,13 @@ class Jobs:
     async def _release(
         self, table: Table, row: DictRow, delay: float, error: str, *, bad: bool
     ) -> None:
-        try:
+        """Insists: a row that is not given back looks as if its worker had vanished with it."""
+
+        async def release() -> bool:
             await self.repository.release(table, row, delay, error, bad=bad)
-        except TRANSIENT as problem:
-            log.warning("row not released, its lease will end", error=describe(problem))
+            return True
+
+        await self._insist(release)
 
     # Messages
 
