@@ -49,13 +49,13 @@ status: environment ## Show every container of the stack in one table
 poller: environment ## Show who polls, on one screen
 	@ansible-playbook playbooks/poller_status.yml -i $(INVENTORY)
 
-logs: environment ## Show the last lines of every container (LINES=50, TARGET=primary|workers|…|NAME)
+logs: environment ## Show the last lines of every container (LINES=50, TARGET=primary|workers|…)
 	@ansible-playbook playbooks/logs.yml -i $(INVENTORY) -e lines=$(LINES) -e target=$(TARGET)
 
 verify: environment-dev ## Run the Testinfra suite on the running stack (INVENTORY=…)
 	pytest tests/verify --hosts=ansible://all --ansible-inventory=$(INVENTORY)
 
-restart: environment ## Restart, in the right order (TARGET=primary|workers|webhook|front|postgres|redis|minio|registry|all|NAME)
+restart: environment ## Restart, in the right order (TARGET=primary|workers|webhook|postgres|redis|minio|registry|all)
 	ansible-playbook playbooks/restart.yml -i $(INVENTORY) -e target=$(TARGET)
 
 down: environment ## Remove containers and networks (DATA=remove: the data as well)

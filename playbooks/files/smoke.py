@@ -77,10 +77,5 @@ if __name__ == "__main__":
             main(sys.argv[1], sys.argv[2], base64.b64decode(sys.stdin.read()), float(sys.argv[3]))
         )
     except (urllib.error.URLError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
-        print(
-            f"The Bot API emulator at {sys.argv[1]} does not answer: {reason}. Is the stack up? Look"
-            " at: make status; make up brings it up.",
-            file=sys.stderr,
-        )
+        print(f"The Bot API emulator at {sys.argv[1]} does not answer: {error}", file=sys.stderr)
         sys.exit(1)

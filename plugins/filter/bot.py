@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from ansible.errors import AnsibleFilterError
-
 # Each role of the bot gets the secrets that it uses, and no other: from a secret to the variable that names its file.
 FILES = {
     "bot_token": "BOT_TOKEN_FILE",
@@ -23,8 +21,6 @@ USES = {
     "task": ("bot_token", "database_url", "redis_url", "s3_secret_key"),
 }
 FOLDER = "/run/secrets"
-# What a container of the bot's image may do that does one thing and ends.
-TASKS = ("preflight", "preflight-webhook", "services", "migrate")
 # What the role sets for the webhook API only; an operator's own variables go to all.
 WEBHOOK_ONLY = ("WEBHOOK_HEALTH_PORT", "WEBHOOK_BODY_LIMIT")
 
@@ -50,15 +46,7 @@ def environment_of(role, settings, instance):
     files = {FILES[name]: "%s/%s" % (FOLDER, name) for name in USES[role]}
     own = {key: value for key, value in settings["env"].items() if _uses(role, key)}
     bot_role = "worker" if role == "task" else role
-    folder = _api_files(role, settings)
-    if folder:
-        own.update(BOT_API_FILES_DIR=folder["target"], BOT_API_SERVER_DIR=folder["server"])
     return dict(own, BOT_ROLE=bot_role, INSTANCE_ID=instance, **files)
-
-
-def _api_files(role, settings):
-    """Where the files of a local Bot API server are: who has the token may see them."""
-    return settings["api_files"] if "bot_token" in USES[role] else {}
 
 
 def _uses(role, variable):
@@ -69,24 +57,21 @@ def _uses(role, variable):
 
 def container(role, name, image, settings, memory):
     """The description of one container of the bot's own image."""
-    secrets = {
-        "type": "bind",
-        "source": "%s/%s" % (settings["secrets_dir"], role),
-        "target": FOLDER,
-        "read_only": True,
-    }
-    shared = []
-    folder = _api_files(role, settings)
-    if folder:
-        own = {name: folder[name] for name in ("source", "target")}
-        shared = [dict(own, type="bind", read_only=True)]
     return {
         "name": name,
         "role": role,
         "image": image,
         "user": settings["user"],
         "env": environment_of(role, settings, name),
-        "mounts": settings["volumes"] + shared + [secrets],
+        "mounts": settings["volumes"]
+        + [
+            {
+                "type": "bind",
+                "source": "%s/%s" % (settings["secrets_dir"], role),
+                "target": FOLDER,
+                "read_only": True,
+            }
+        ],
         "networks": settings["networks"],
         "memory": memory,
         "labels": settings["labels"],
@@ -118,8 +103,7 @@ def replicas(settings):
     workers = numbered("worker", settings["image"], settings["workers"])
     for webhook in webhooks:
         webhook["swap"] = "start_first"
-    front = dict(settings["front"], name=settings["name"] + "-front")
-    return webhooks + ([front] if webhooks else []) + workers
+    return webhooks + ([settings["front"]] if webhooks else []) + workers
 
 
 def primary(settings):
@@ -130,8 +114,6 @@ def primary(settings):
 
 def bot_task(settings, name, command, image="", entrypoint=None, volumes=True):
     """A container of the bot's image that does one thing and ends. Without its volumes, their folders are in memory."""
-    if name not in TASKS:
-        raise AnsibleFilterError("%s is none of the tasks %s." % (name, ", ".join(TASKS)))
     wanted = container(
         "task", settings["name"] + "-" + name, image or settings["image"], settings, ""
     )
@@ -153,30 +135,6 @@ def image_check(image, settings, command):
     """The container that checks one image; their names tell them apart."""
     name = "preflight-webhook" if image == settings["webhook_image"] else "preflight"
     return bot_task(settings, name, command, image, ["python"], volumes=False)
-
-
-def descriptions(name, workers, webhooks, is_holder):
-    """All that may ever be on a host, by name, user and volumes: nothing else of the settings is known."""
-    settings = {
-        "name": name,
-        "image": "",
-        "webhook_image": "webhook",
-        "user": "0:0",
-        "workers": workers,
-        "webhooks": webhooks,
-        "networks": [],
-        "volumes": [{"type": "volume", "source": name, "target": "/"}],
-        "api_files": {},
-        "memory": {"primary": "", "worker": "", "webhook": ""},
-        "stop_timeout": 0,
-        "wait_timeout": 0,
-        "secrets_dir": "",
-        "labels": {},
-        "env": {},
-        "front": {},
-    }
-    tasks = [bot_task(settings, task, []) for task in TASKS]
-    return replicas(settings) + (primary(settings) if is_holder else []) + tasks
 
 
 class FilterModule:

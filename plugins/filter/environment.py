@@ -14,8 +14,6 @@ from ansible.errors import AnsibleFilterError
 RESERVED = {
     "BOT_TOKEN": "bot_token",
     "BOT_API_URL": "bot_api_url",
-    "BOT_API_FILES_DIR": "bot_api_files_dir",
-    "BOT_API_SERVER_DIR": "bot_api_server_dir",
     "DATABASE_URL": "bot_database_url",
     "REDIS_URL": "bot_redis_url",
     "S3_ENDPOINT_URL": "bot_s3_endpoint_url",

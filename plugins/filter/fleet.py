@@ -27,15 +27,6 @@ def of_hosts(hostvars, hosts, names):
     }
 
 
-def declared_holders(results, hosts):
-    """Hosts that the inventory names as holder, each once: the first host where it names none.
-
-    results: {host: {"holder": its bot_holder}}.
-    """
-    declared = [results.get(host, {}).get("holder") for host in hosts]
-    return list(dict.fromkeys(name for name in declared if name)) or hosts[:1]
-
-
 def _step(state, host, step):
     """What the step gave on the host in this run; {} where it was not taken. A run before this one may have left its own."""
     results = state["results"].get(host, {})
@@ -90,9 +81,8 @@ def poller_problems(state):
             % state["holder"]
         )
     suspects = [
-        # Under the inventory's name of the host, not the one that the host gives itself.
-        dict(suspect, host=host)
-        for host, result in _on_reached(state, "looked")
+        suspect
+        for _host, result in _on_reached(state, "looked")
         for suspect in result.get("suspects", [])
     ]
     if suspects and state["suspects"] == "fail":
@@ -266,7 +256,6 @@ class FilterModule:
     def filters(self):
         """By their names."""
         return {
-            "declared_holders": declared_holders,
             "former_pollers": former_pollers,
             "last_stop": last_stop,
             "of_hosts": of_hosts,

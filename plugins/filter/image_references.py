@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import description, host_facts
+from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import host_facts
 
 
 def wanted_images(names, catalogue, source, upstream, hashes):
@@ -48,23 +48,6 @@ def local_images(ids, wanted, namespace):
     return {name: ids[tag] for name, tag in tags.items() if tag in ids}
 
 
-def reference_problems(references, ids=False):
-    """One sentence for each reference that a tag could make another image of; whoever has it is named in it.
-
-    references: from the name of a setting to its image; one that is empty is left out. ids: whether an image's ID will do.
-    """
-    whose = {}
-    for setting, reference in references.items():
-        text = str(reference or "")
-        if text and not (description.PINNED.search(text) and (ids or "@" in text)):
-            whose.setdefault(text, []).append(setting)
-    return [
-        "%s %s, which is no reference by digest: a tag can change what runs. Write name@sha256:…"
-        % (" and ".join(settings) + (" is" if len(settings) == 1 else " are"), text)
-        for text, settings in whose.items()
-    ]
-
-
 class FilterModule:
     """The filters."""
 
@@ -74,6 +57,5 @@ class FilterModule:
             "image_tags": image_tags,
             "local_images": local_images,
             "pushed_images": pushed_images,
-            "reference_problems": reference_problems,
             "wanted_images": wanted_images,
         }

@@ -48,14 +48,7 @@ def status_table(hosts, results):
             lines.append(
                 _row(STATUS_ROW, each["role"], each["name"], host, _short(each["image"]), *state)
             )
-    empty = [host for host in hosts if _is_empty(results.get(host, {}).get("found") or {})]
-    if empty:
-        lines.append("No container of the stack is on %s: make up makes them." % ", ".join(empty))
     return "\n".join(lines) + "\n"
-
-
-def _is_empty(found):
-    return (found.get("engine") or {}).get("reachable") and not found["containers"]
 
 
 def _counted(number, one, many):
@@ -73,37 +66,28 @@ def poller_status(hosts, results):
         if each["state"] in ("running", "restarting")
     ]
     suspects = [each for found in looked for each in found["suspects"]]
-    counted = "%s, %s of the token" % (
-        _counted(len(polling), "of this stack polls", "of this stack poll"),
-        _counted(len(suspects), "unknown holder", "unknown holders"),
-    )
-    lines = [counted if looked else "Who polls is not known: no host could be asked."]
-    rows = [
-        _finding(host, each)
-        for host, found in seen.items()
-        for each in found.get("findings", [])
-        if each["live"]
+    lines = [
+        "%s, %s of the token"
+        % (
+            _counted(len(polling), "of this stack polls", "of this stack poll"),
+            _counted(len(suspects), "unknown holder", "unknown holders"),
+        ),
+        _row(POLLER_ROW, "PART", "HOST", "NAME", "STATE", "RESTARTS", "TOKEN", "FOUND IN"),
     ]
-    if rows:
-        heads = ("PART", "HOST", "NAME", "STATE", "RESTARTS", "TOKEN", "FOUND IN")
-        lines += [_row(POLLER_ROW, *heads), *rows]
-    lines += [
-        "%s could not be asked: %s" % (host, found.get("msg") or "unreachable")
-        for host, found in seen.items()
-        if "findings" not in found
-    ]
-    if not polling:
-        lines.append("Is the stack up? make status says what there is, and make up brings it up.")
-    asked = {host: found for host, found in seen.items() if found.get("webhook") is not None}
-    for found in list(asked.values())[:1]:
+    for host, found in seen.items():
+        if "findings" not in found:
+            lines.append(
+                _row(POLLER_ROW, "?", host, found.get("msg") or "unreachable", "", "", "", "")
+            )
+        lines += [_finding(host, each) for each in found.get("findings", []) if each["live"]]
+    asked = [found for found in looked if found["webhook"] is not None]
+    if asked:
         lines.append(
             "webhook: %s, %s pending updates"
-            % (found["webhook"] or "none", found["pending_updates"])
+            % (asked[0]["webhook"] or "none", asked[0]["pending_updates"])
         )
     lines += [
-        _polls(host, found)
-        for host, found in asked.items()
-        if found.get("holder") and found.get("polling_since")
+        _polls(found) for found in asked if found.get("holder") and found.get("polling_since")
     ]
     return "\n".join(lines) + "\n"
 
@@ -122,12 +106,12 @@ def _finding(host, each):
     )
 
 
-def _polls(host, found):
+def _polls(found):
     conflicts = found["conflicts"]
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(found["polling_since"]))
     return "%s on %s polls since %s UTC, %d conflicts in the last 2 minutes%s" % (
         found["holder"]["name"],
-        host,
+        found["holder"]["host"],
         since,
         conflicts["count"],
         ": " + conflicts["text"] if conflicts["count"] else "",

@@ -416,7 +416,6 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
     apply,
     connection,
     description,
-    difference,
     files,
     plan,
     tasks,
@@ -603,29 +602,14 @@ class Run:
         self.result["outdated"].append(name)
         self.result["reasons"][name] = "; ".join(why)
 
-    def show(self, before, after, names, reasons=()):
-        """Before and after, where a diff is asked for. reasons: (name, why) of what is changed."""
+    def show(self, before, after, names):
+        """Before and after, where a diff is asked for."""
         if self.module._diff:
-            differs = ["%s differs\n" % path for path in self.result["written"]]
-            differs += ["%s is changed: %s\n" % each for each in sorted(reasons)]
+            differs = "".join("%s differs\n" % path for path in self.result["written"])
             self.result["diff"] = {
                 "before": plan.lines(before, names),
-                "after": plan.lines(after, names) + "".join(differs),
+                "after": plan.lines(after, names) + differs,
             }
-
-    def judged(self, wanted, spec, rows):
-        """The verdict on a container, which says in words in what it differs."""
-        verdict = plan.judge(wanted, spec, rows, self.info)
-        if plan.DIFFERS in verdict.why:
-            name = wanted["name"] + (description.PREVIOUS if verdict.put_back else "")
-            try:
-                found = self.client.inspect_container(name)
-            except connection.NotFound:
-                return verdict
-            image = self.applier.image(found["Image"]) or {}
-            said = ", ".join(difference.words(wanted, self.stack, found, image))
-            verdict.why[verdict.why.index(plan.DIFFERS)] = "%s: %s" % (plan.DIFFERS, said)
-        return verdict
 
     def wanted(self, given):
         """(description, its hash) of each."""
@@ -634,7 +618,9 @@ class Run:
 
     def present(self, given, names, rows):
         """They run as described; what nobody wants any more is removed last."""
-        verdicts = [self.judged(wanted, spec, rows) for wanted, spec in self.wanted(given)]
+        verdicts = [
+            plan.judge(wanted, spec, rows, self.info) for wanted, spec in self.wanted(given)
+        ]
         surplus = plan.surplus(rows, self.stack, self.options["roles"], names)
         predicted = {name: row for name, row in rows.items() if name not in surplus}
         for verdict in verdicts:
@@ -643,7 +629,7 @@ class Run:
                 predicted = plan.after(verdict, predicted)
         self.result["removed"] = surplus
         self.result["changed"] = bool(self.result["changed"] or surplus)
-        self.show(rows, predicted, set(names) | set(rows), self.result["reasons"].items())
+        self.show(rows, predicted, set(names) | set(rows))
         for warning in plan.unlimited(self.info):
             self.module.warn("%s: %s." % (self.host, warning))
         if self.module.check_mode:
@@ -675,7 +661,7 @@ class Run:
         """What differs exists beside what runs, not started."""
         predicted = dict(rows)
         for wanted, spec in self.wanted(given):
-            verdict = self.judged(wanted, spec, rows)
+            verdict = plan.judge(wanted, spec, rows, self.info)
             mends = set(verdict.mends) - {"start", "unpause", "restart"}
             if verdict.action == "keep" or (verdict.action == "mend" and not mends):
                 continue
@@ -683,7 +669,7 @@ class Run:
             self.note(wanted["name"], verdict.why)
             successor = plan.after(verdict, {})[wanted["name"]]
             predicted[name] = dict(successor, state="created")
-            self.show(rows, predicted, set(predicted), self.result["reasons"].items())
+            self.show(rows, predicted, set(predicted))
             if not self.module.check_mode:
                 for warning in self.applier.provide_images([wanted["image"]], self.info):
                     self.module.warn("%s: %s." % (self.host, warning))
@@ -713,7 +699,7 @@ class Run:
         """What differs is told, and their volumes can be written, each tried once for each user."""
         whole = self.wanted(given)
         for wanted, spec in whole:
-            verdict = self.judged(wanted, spec, rows)
+            verdict = plan.judge(wanted, spec, rows, self.info)
             if verdict.changes:
                 self.result["outdated"].append(verdict.name)
                 self.result["reasons"][verdict.name] = "; ".join(verdict.why)
@@ -738,7 +724,7 @@ class Run:
                 self.applier.provide_images([wanted["image"]], self.info)
                 # Should this be broken off, nothing takes what is left for the one that it stands for.
                 alike = dict(wanted, role=description.TASK, restart_policy="no", publish=[])
-                name = wanted["name"] + volumes.SUFFIX
+                name = wanted["name"] + "-volumes"
                 self.applier.remove(name, 0)
                 try:
                     self.applier.create(alike, spec, name)

@@ -42,24 +42,6 @@ options:
         description: Name of the variable that sets the port, for the error message.
         type: str
         required: true
-  names:
-    description: Names of containers that the stack wants to have on this host.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: Name of the container.
-        type: str
-        required: true
-      stack:
-        description: Name of its stack. A container of another one, or of none, has taken the name.
-        type: str
-        required: true
-      setting:
-        description: Name of the variable that sets the name, for the error message.
-        type: str
-        required: true
   networks:
     description: Names of networks to look at.
     type: list
@@ -147,14 +129,7 @@ mtu:
   returned: always
   type: int
 taken_ports:
-  description: >-
-    Those of O(ports) that somebody else has, each with C(by), the name of the container that has it, and C(stack), the name of its
-    stack. Both are empty where no container has it.
-  returned: always
-  type: list
-  elements: dict
-taken_names:
-  description: Those of O(names) that a container of another stack has, or of none, each with C(by), which has its C(image), C(state) and C(stack).
+  description: Those of O(ports) that somebody else has, each with C(by).
   returned: always
   type: list
   elements: dict
@@ -269,13 +244,11 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import (
 )
 
 
-def stack_containers(client, stack_name, containers):
+def stack_containers(client, stack_name):
     """Rows of the stack's containers, by name; one that vanishes meanwhile is left out."""
+    label = host_facts.LABEL + "name" + ("=" + stack_name if stack_name else "")
     rows = []
-    for found in containers:
-        stack = (found.get("Labels") or {}).get(host_facts.LABEL + "name")
-        if stack is None or stack_name not in ("", stack):
-            continue
+    for found in client.containers(all=True, filters={"label": label}):
         try:
             rows.append(host_facts.describe(client.inspect_container(found["Id"])))
         except connection.NotFound:
@@ -283,10 +256,11 @@ def stack_containers(client, stack_name, containers):
     return sorted(rows, key=lambda row: row["name"])
 
 
-def wanted_networks(client, names, containers):
+def wanted_networks(client, names):
     """Rows about those networks that are there."""
     if not names:
         return []
+    containers = client.containers(all=True)
     return [
         networks.describe(found, containers)
         for found in client.networks(names=names)
@@ -323,7 +297,6 @@ def observe(module):
         "free_bytes": None,
         "mtu": host_facts.default_route_mtu(),
         "taken_ports": [],
-        "taken_names": [],
         "networks": [],
         "containers": [],
         "image_ids": {},
@@ -333,9 +306,8 @@ def observe(module):
         client = connection.connect(module)
         info = client.info()
         version = client.version(api_version=False)
-        containers = client.containers(all=True)
-        result["networks"] = wanted_networks(client, module.params["networks"], containers)
-        result["containers"] = stack_containers(client, module.params["stack_name"], containers)
+        result["networks"] = wanted_networks(client, module.params["networks"])
+        result["containers"] = stack_containers(client, module.params["stack_name"])
         if module.params["images"]:
             result["image_ids"] = host_facts.image_ids(client.images())
     except connection.ENGINE_ERRORS as error:
@@ -345,14 +317,12 @@ def observe(module):
         kinds.judge(info, version, module.params["docker_host"], socket.gethostname()),
         reachable=True,
     )
-    others = [host_facts.listed(found) for found in containers]
     free, folder = host_facts.least_free(kinds.folders(info))
     result["free_bytes"] = free
     result["engine"]["root"] = folder
     result["taken_ports"] = host_facts.taken_ports(
-        module.params["ports"], host_facts.listeners(), result["containers"], others
+        module.params["ports"], host_facts.listeners(), result["containers"]
     )
-    result["taken_names"] = host_facts.taken_names(module.params["names"], others)
     return result
 
 
@@ -364,17 +334,11 @@ def main():
         "container": {"type": "str", "required": True},
         "setting": {"type": "str", "required": True},
     }
-    name = {
-        "name": {"type": "str", "required": True},
-        "stack": {"type": "str", "required": True},
-        "setting": {"type": "str", "required": True},
-    }
     module = AnsibleModule(
         argument_spec=dict(
             connection.ARGUMENTS,
             stack_name={"type": "str", "default": "aisha"},
             ports={"type": "list", "elements": "dict", "default": [], "options": port},
-            names={"type": "list", "elements": "dict", "default": [], "options": name},
             networks={"type": "list", "elements": "str", "default": []},
             images={"type": "bool", "default": False},
             files={

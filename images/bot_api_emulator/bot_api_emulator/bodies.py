@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-from aiohttp import BodyPartReader, ClientPayloadError, MultipartReader, StreamReader, web
-from aiohttp.http import HttpProcessingError
+from aiohttp import BodyPartReader, MultipartReader, StreamReader
 
 from .arguments import Arguments, Upload
-from .forms import read_field, read_upload
-from .json_input import parse_json
+from .forms import read_upload
 
 MAX_PARAMETER_BYTES = 1 << 20
 MAX_BOUNDARY = 70
-# Cut off, packed otherwise than it says, or a form with headers that are none.
-UNREADABLE = (web.RequestPayloadError, ClientPayloadError, HttpProcessingError)
 
 
 class TooLargeError(Exception):
@@ -33,7 +30,7 @@ async def read_body(
     """Add the arguments to `arguments`, and give the files; the bytes of those up to `keep`."""
     given = headers.get("Content-Type", "")
     content_type = given.lower()
-    if content_type.lstrip().startswith("multipart/form-data"):
+    if "multipart/form-data" in content_type:
         _check_boundary(given)
         form = MultipartReader(headers, content)
         return await _read_form(form, content, arguments, keep=keep, most=most)
@@ -58,7 +55,7 @@ async def _read_text(content: StreamReader) -> bytes:
 def _read_json(body: bytes, arguments: Arguments) -> None:
     """A body that is no JSON object is passed over, as the server does."""
     try:
-        values = parse_json(body)
+        values = json.loads(body)
     except ValueError:
         return
     if isinstance(values, dict):
@@ -91,10 +88,10 @@ async def _read_form(
                 raise TooLargeError
             files.setdefault(part.name, upload)
             continue
-        value = await read_field(part, room)
-        if value is None:
-            raise TooLargeError
+        value = bytes(await part.read(decode=False))
         room -= len(value)
+        if room < 0:
+            raise TooLargeError
         arguments.add(part.name, value.decode("utf-8", "replace"))
     return files
 

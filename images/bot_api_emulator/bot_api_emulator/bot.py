@@ -18,7 +18,6 @@ from .updates import DEFAULT_ALLOWED, chat_object, user_object
 from .webhook import Webhook
 
 MAX_SENT = 50_000
-MAX_REFUSED = 1_000
 MAX_MESSAGES = 10_000
 
 
@@ -84,7 +83,6 @@ class Bot:
     stats: Stats = field(default_factory=Stats)
     faults: Faults = field(default_factory=Faults)
     sent: deque[JsonObject] = field(default_factory=lambda: deque(maxlen=MAX_SENT))
-    refused: deque[JsonObject] = field(default_factory=lambda: deque(maxlen=MAX_REFUSED))
     commands: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
     chats: dict[int, JsonObject] = field(default_factory=dict)
     messages: dict[tuple[int, int], JsonObject] = field(default_factory=dict)
@@ -99,17 +97,6 @@ class Bot:
         self.sent.append({"number": self.last_sent, **entry})
         for listener in list(self.on_sent):
             listener()
-
-    def record_refusal(self, method: str, answer: Answer, now: int) -> None:
-        self.refused.append(
-            {
-                "after": self.last_sent,
-                "method": method,
-                "error_code": answer.status,
-                "description": answer.body["description"],
-                "time": now / SECOND,
-            }
-        )
 
     def user(self) -> JsonObject:
         return {

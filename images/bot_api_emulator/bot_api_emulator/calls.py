@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from .clock import SECOND
 from .entities import FormattedText, from_arguments
 from .envelope import Answer, JsonObject, Refusal, bad_request, failure
 from .files import FileStore
-from .json_input import parse_json
 from .keyboards import Markup, parse_markup
 from .updates import chat_object, user_object
 
@@ -59,7 +59,7 @@ def json_argument(call: Call, name: str, complaint: str) -> Any:
     if not text or text == "null":
         return None
     try:
-        return parse_json(text)
+        return json.loads(text)
     except ValueError:
         raise bad_request(complaint) from None
 

@@ -151,7 +151,7 @@ def restrict_chat_member(call: Call) -> Outcome:
         raise bad_request("method is available only for supergroups")
     _no_owner(call, chat, user)
     until = call.arguments.integer("until_date", 0)
-    status = {**permissions, "status": "restricted", "is_member": True, "until_date": until}
+    status = {"status": "restricted", "is_member": True, "until_date": until, **permissions}
     return _set(call, chat, user, status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict
 from typing import Any
@@ -9,14 +10,12 @@ from typing import Any
 from aiohttp import BodyPartReader, web
 
 from . import __version__, talk
-from .bodies import UNREADABLE
 from .bot import Bot
 from .clock import SECOND
 from .core import KNOWN_METHODS, Core, Modes
 from .envelope import JsonObject
 from .faults import FaultError, parse_fault
-from .forms import UNKNOWN_TYPE, read_field, read_upload
-from .json_input import parse_json
+from .forms import UNKNOWN_TYPE, read_upload
 from .queue import QueueError, Update
 from .updates import LIFETIMES
 
@@ -47,7 +46,6 @@ def add_routes(app: web.Application, core: Core) -> None:
         ("POST", "/control/bots", control.register),
         ("POST", "/control/bots/{id}/updates", control.push),
         ("GET", "/control/bots/{id}/sent", control.sent),
-        ("GET", "/control/bots/{id}/refused", control.refused),
         ("GET", "/control/bots/{id}/wait", control.wait),
         ("POST", "/control/bots/{id}/press", control.press),
         ("POST", "/control/bots/{id}/choose", control.choose),
@@ -79,10 +77,6 @@ def _guarded(handler: Any) -> Any:
             return web.json_response({"error": str(error)}, status=408)
         except (ValueError, QueueError) as error:
             return web.json_response({"error": str(error)}, status=400)
-        except UNREADABLE:
-            response = web.json_response({"error": "the body can't be read"}, status=400)
-            response.force_close()
-            return response
 
     return guarded
 
@@ -150,10 +144,10 @@ class Control:
                     )
                 uploads[part.name] = upload
                 continue
-            value = await read_field(part, MAX_FIELD_BYTES)
-            if value is None:
+            value = await part.read(decode=False)
+            if len(value) > MAX_FIELD_BYTES:
                 raise ControlError(413, f"{part.name} is longer than {MAX_FIELD_BYTES} bytes")
-            fields[part.name] = value.decode("utf-8", "replace")
+            fields[part.name] = bytes(value).decode("utf-8", "replace")
         if len(uploads) != 1:
             raise ControlError(
                 400, "the form must have one file, named " + " or ".join(DEFAULT_MIME_TYPES)
@@ -178,9 +172,6 @@ class Control:
 
     async def sent(self, request: web.Request) -> list[JsonObject]:
         return talk.sent(self._bot(request), request.query)
-
-    async def refused(self, request: web.Request) -> list[JsonObject]:
-        return list(self._bot(request).refused)
 
     async def wait(self, request: web.Request) -> list[JsonObject]:
         return await talk.wait(self._bot(request), request.query)
@@ -314,7 +305,7 @@ def _seconds(name: str, value: Any) -> int:
 
 async def _json_object(request: web.Request) -> JsonObject:
     try:
-        body = parse_json(await request.read())
+        body = json.loads(await request.read())
     except ValueError:
         raise ControlError(400, "the body must be JSON") from None
     if not isinstance(body, dict):

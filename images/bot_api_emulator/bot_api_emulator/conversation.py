@@ -46,9 +46,7 @@ class Conversation:
     def ask(self, kind: str, body: JsonObject, now: int) -> JsonObject:
         """Note a query, so that only what was asked can be answered; what it lacks is filled in."""
         sender = body.get("from")
-        if sender is not None and not isinstance(sender, dict):
-            raise ValueError("from must be an object")
-        sender_id = (sender or {}).get("id")
+        sender_id = sender.get("id") if isinstance(sender, dict) else None
         if "id" not in body:
             self.last_query += 1
             user = user_object(sender_id if isinstance(sender_id, int) else 1_000_001)
@@ -58,8 +56,7 @@ class Conversation:
             elif kind == "inline_query":
                 filled |= {"query": "", "offset": ""}
             body = {**filled, **body, "from": {**user, **(sender or {})}}
-            if isinstance(body["from"]["id"], int):
-                self.users[body["from"]["id"]] = body["from"]
+            self.users[body["from"]["id"]] = body["from"]
         query_id = str(body["id"])
         self.queries[query_id] = Query(kind, body, now + LIFETIMES[kind] * SECOND)
         if len(self.queries) > MAX_QUERIES:

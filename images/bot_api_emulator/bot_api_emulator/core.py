@@ -217,7 +217,6 @@ class Core:
         bot.stats = Stats()
         bot.faults.clear()
         bot.sent.clear()
-        bot.refused.clear()
         bot.commands.clear()
         bot.chats.clear()
         bot.messages.clear()
@@ -325,37 +324,28 @@ class Core:
             if fault is None:
                 action(held, now)
             else:
-                self._struck(bot, fault, request, held, action, now)
+                self._struck(bot, fault, held, action, now)
 
-        self._attempt(request, held, approach)
+        self._attempt(held, approach)
         return held
 
-    def _attempt(self, request: Request, held: Held, action: Callable[[], None]) -> None:
+    def _attempt(self, held: Held, action: Callable[[], None]) -> None:
         try:
             if self._closing:
                 raise Refusal(too_many_requests(SHUTDOWN_RETRY))
             action()
         except Refusal as refusal:
             held.resolve(refusal.answer)
-            bot = self._tokens.get(request.token)
-            if bot is not None:
-                bot.record_refusal(request.method, refusal.answer, self.now())
-        except Exception:
-            # Of this call alone: whoever drives the clock over it goes on.
-            log.exception("a call failed; this is a defect of the emulator")
-            held.resolve(failure(500, "Internal Server Error"))
         if held.answer is not None:
             self._unanswered.discard(held)
 
-    def _struck(
-        self, bot: Bot, fault: Fault, request: Request, held: Held, action: Action, now: int
-    ) -> None:
+    def _struck(self, bot: Bot, fault: Fault, held: Held, action: Action, now: int) -> None:
         log.info("bot %d: fault %d strikes %s", bot.id, fault.id, fault.method)
         if fault.error_code:
             raise Refusal(fault.refusal(now))
         if fault.delay:
             due = now + fault.delay
-            self._at(due, lambda at: self._attempt(request, held, lambda: action(held, at)))
+            self._at(due, lambda at: self._attempt(held, lambda: action(held, at)))
         elif fault.lose == "request":
             held.resolve(LOST)
         elif fault.lose == "reply":

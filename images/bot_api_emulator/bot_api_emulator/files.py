@@ -13,7 +13,6 @@ MAX_DOWNLOAD = 20 << 20
 MAX_UPLOAD = 50 << 20
 MAX_UPLOAD_LOCAL = 2000 << 20
 DEFAULT_LIMIT = 128 << 20
-MAX_FILES = 100_000
 
 _FOLDERS = {
     "voice": ("voice", ".oga"),
@@ -81,10 +80,6 @@ class FileStore:
         self._paths[(bot_id, file.path)] = file
         self._used += len(file.data or b"")
         self._trim()
-        if len(self._files) > MAX_FILES:
-            _, oldest = self._files.popitem(last=False)
-            del self._paths[(oldest.bot_id, oldest.path)]
-            self._used -= len(oldest.data or b"")
         return file
 
     def by_id(self, bot_id: int, file_id: str) -> StoredFile | None:

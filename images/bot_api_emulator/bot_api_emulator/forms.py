@@ -23,25 +23,10 @@ async def read_upload(part: BodyPartReader, keep: int) -> Upload:
             data += chunk
         else:
             data.clear()
-    name = _text(part.filename or "")
-    given = _text(part.headers.get("Content-Type", UNKNOWN_TYPE)).partition(";")[0].strip().lower()
+    name = part.filename or ""
+    given = part.headers.get("Content-Type", UNKNOWN_TYPE).partition(";")[0].strip().lower()
     kind = given if given != UNKNOWN_TYPE else mime_type(name)
     return Upload(name, kind, size, bytes(data) if size <= keep else None)
-
-
-async def read_field(part: BodyPartReader, most: int) -> bytes | None:
-    """What is no file; None for one that is longer than `most`."""
-    data = bytearray()
-    while chunk := await part.read_chunk(CHUNK):
-        data += chunk
-        if len(data) > most:
-            return None
-    return bytes(data)
-
-
-def _text(header: str) -> str:
-    """A header whose bytes are no UTF-8 is given with halves of characters in it."""
-    return header.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def mime_type(name: str) -> str:

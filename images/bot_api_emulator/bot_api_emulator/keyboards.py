@@ -19,7 +19,6 @@ _OTHER_TYPES = (
     "switch_inline_query_current_chat",
     "copy_text",
 )
-_STRINGS = ("text", "url", "callback_data")
 _STYLES = ("", "default", "primary", "danger", "success")
 
 
@@ -38,15 +37,6 @@ class _ButtonError(Exception):
 
 
 def parse_markup(given: Any, *, inline_only: bool = False) -> Markup:
-    """Both: as the server reads it, and what Telegram behind it takes."""
-    markup = read_markup(given)
-    if inline_only and (markup.reply or markup.removes or markup.forces_reply):
-        raise bad_request("inline keyboard expected")
-    check_buttons(markup)
-    return markup
-
-
-def read_markup(given: Any) -> Markup:
     if given is None:
         return Markup()
     if not isinstance(given, dict):
@@ -54,13 +44,18 @@ def read_markup(given: Any) -> Markup:
     keyboard = _rows(given, "keyboard", "keyboard", _reply_button)
     inline = _rows(given, "inline_keyboard", "inline keyboard", _inline_button)
     if keyboard:
-        return Markup(reply=keyboard)
-    if inline:
-        return Markup(inline=inline)
-    return Markup(
-        removes=given.get("remove_keyboard") is True or given.get("hide_keyboard") is True,
-        forces_reply=given.get("force_reply") is True,
-    )
+        found = Markup(reply=keyboard)
+    elif inline:
+        _check_buttons(inline)
+        found = Markup(inline=inline)
+    else:
+        found = Markup(
+            removes=given.get("remove_keyboard") is True or given.get("hide_keyboard") is True,
+            forces_reply=given.get("force_reply") is True,
+        )
+    if inline_only and (found.reply or found.removes or found.forces_reply):
+        raise bad_request("inline keyboard expected")
+    return found
 
 
 def _rows(given: JsonObject, name: str, what: str, parse: Any) -> list[list[Any]]:
@@ -126,16 +121,11 @@ def _inline_button(button: Any) -> JsonObject:
             typed = True
     if not typed:
         raise _ButtonError("Text buttons are unallowed in the inline keyboard")
-    found = {name: value for name, value in button.items() if value is not None}
-    found |= {name: _string(button, name) for name in _STRINGS if name in found}
-    for name in ("login_url", "web_app"):
-        if name in found:
-            found[name] = {**found[name], "url": _string(found[name], "url")}
-    return found
+    return {name: value for name, value in button.items() if value is not None}
 
 
-def check_buttons(markup: Markup) -> None:
-    buttons = [button for row in markup.inline or [] for button in row]
+def _check_buttons(rows: list[list[JsonObject]]) -> None:
+    buttons = [button for row in rows for button in row]
     for button in buttons:
         if not button["text"]:
             raise bad_request("inline keyboard button text must be non-empty")

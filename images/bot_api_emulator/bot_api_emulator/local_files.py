@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import json
 import shutil
-import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from .arguments import Arguments, Upload
 from .bodies import TooLargeError
 from .files import StoredFile
 from .forms import mime_type
-from .json_input import parse_json
 
 SCHEME = "file:/"
 ATTACHED = "attach://"
@@ -86,7 +84,7 @@ def attach_local_files(
             arguments.replace(name, attach(text))
         elif name in OBJECT_FIELDS and text[:1] in ("{", "[") and SCHEME in text:
             try:
-                value = parse_json(text)
+                value = json.loads(text)
             except ValueError:
                 continue
             arguments.replace(name, json.dumps(_attached(value, attach), ensure_ascii=False))
@@ -108,10 +106,7 @@ def _attached(value: Any, attach: Any) -> Any:
 def _read(uri: str, *, keep: int, most: int) -> Upload:
     path = Path("/" + unquote(uri.removeprefix(SCHEME)).lstrip("/"))
     try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode):
-            raise ValueError("file not found")
-        size = info.st_size
+        size = path.stat().st_size
         if size > most:
             raise TooLargeError
         data = path.read_bytes() if size <= keep else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -10,7 +11,6 @@ from .arguments import Arguments
 from .calls import Call, Handler, Outcome, find_chat, post, too_large
 from .clock import SECOND
 from .envelope import Answer, JsonObject, Refusal, failure, success
-from .json_input import parse_json
 from .media import media_object
 from .shapes import METHOD_NAMES, check, message_field, plausible, returns, unknown_parameters
 
@@ -57,7 +57,7 @@ _IDS = frozenset(
         "reply_to_message_id",
     )
 )
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
+_INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 _TEXTS = ("text", "caption")
 NOT_EMULATED = "checked and recorded only: the emulator does not really do this"
 
@@ -138,7 +138,7 @@ def _recorded(arguments: Arguments) -> JsonObject:
             recorded[name] = int(text)
         elif text[:1] in ("{", "[") and name not in _TEXTS:
             try:
-                recorded[name] = parse_json(text)
+                recorded[name] = json.loads(text)
             except ValueError:
                 continue
     return recorded

@@ -144,5 +144,4 @@ def lane(update: Update) -> tuple[str, Any]:
 
 
 def _id(owner: Any) -> Any:
-    number = owner.get("id") if isinstance(owner, dict) else None
-    return number if isinstance(number, int | str) else None
+    return owner.get("id") if isinstance(owner, dict) else None

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .calls import Call, Handler, Outcome, json_argument
 from .conversation import Query
-from .envelope import bad_request
-from .inline_results import check_button, parse_results
+from .entities import formatted
+from .envelope import JsonObject, bad_request
+from .keyboards import parse_markup
 from .shapes import check
 
 MAX_ANSWER = 200
+MAX_RESULTS = 50
+MAX_RESULT_ID = 64
 TOO_OLD = "query is too old and response timeout expired or query ID is invalid"
 
 
@@ -27,11 +32,37 @@ def answer_callback_query(call: Call) -> Outcome:
     return Outcome(True)
 
 
+def _result(call: Call, given: Any, seen: set[str]) -> JsonObject:
+    if not isinstance(given, dict):
+        raise bad_request("can't parse inline query result: Inline query result must be an object")
+    for name in ("type", "id"):
+        if given.get(name) is None:
+            raise bad_request(f"can't parse inline query result: Can't find field \"{name}\"")
+    number = str(given["id"])
+    if not 0 < len(number.encode()) <= MAX_RESULT_ID:
+        raise bad_request("RESULT_ID_INVALID")
+    if number in seen:
+        raise bad_request("RESULT_ID_DUPLICATE")
+    seen.add(number)
+    parse_markup(given.get("reply_markup"), inline_only=True)
+    content = given.get("input_message_content")
+    for holder, text in ((content, "message_text"), (given, "caption")):
+        if isinstance(holder, dict) and holder.get(text):
+            formatted(str(holder[text]), str(holder.get("parse_mode") or ""))
+    return given
+
+
 def answer_inline_query(call: Call) -> Outcome:
-    complaint = "can't parse inline query results button JSON object"
-    check_button(json_argument(call, "button", complaint))
+    check("answerInlineQuery", call.arguments, {})
     results = json_argument(call, "results", "can't parse JSON encoded inline query results")
-    parsed = parse_results(results)
+    if results is None:
+        results = []
+    if not isinstance(results, list):
+        raise bad_request("expected an Array of inline query results")
+    if len(results) > MAX_RESULTS:
+        raise bad_request("too many inline query results specified")
+    seen: set[str] = set()
+    parsed = [_result(call, result, seen) for result in results]
     query = _query(call, "inline_query_id", "inline_query")
     query.answered = True
     query.results = parsed

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from . import control
 from .arguments import Arguments, Upload
-from .bodies import MAX_PARAMETER_BYTES, UNREADABLE, TooLargeError, read_body
+from .bodies import MAX_PARAMETER_BYTES, TooLargeError, read_body
 from .bot import Held
 from .clock import SECOND
 from .core import Core, Request
@@ -91,10 +91,6 @@ async def _errors(request: web.Request, handler: Any) -> web.StreamResponse:
         return response
     except (TooLargeError, web.HTTPRequestEntityTooLarge):
         return respond(too_large())
-    except UNREADABLE:
-        response = respond(failure(400, "Bad Request: the body can't be read"))
-        response.force_close()
-        return response
     except web.HTTPException:
         raise
     except Exception:
@@ -132,14 +128,10 @@ class BotApi:
             return respond(failure(404, "Not Found"))
         try:
             arguments, files = await self._read(request)
-            gone = await self._attach(arguments, files)
         except ValueError as error:
             return respond(failure(400, f"Bad Request: {error}"))
         name = method or arguments.text("method")
         held = self._core.call(Request(token, name, arguments, files, _client(request)))
-        if gone:
-            self._core.vanished(held)
-            raise asyncio.CancelledError
         answer = await self._answer(held)
         return _hang_up(request) if answer is LOST else respond(answer)
 
@@ -147,30 +139,14 @@ class BotApi:
         query = request.rel_url.raw_query_string
         arguments = Arguments(parse_qsl(query, keep_blank_values=True))
         files: dict[str, Upload] = {}
+        keep, most = self._core.keep, self._core.most
         if request.body_exists:
-            keep, most = self._core.keep, self._core.most
             files = await read_body(
                 request.headers, request.content, arguments, keep=keep, most=most
             )
+        if self._core.modes.local and names_local_file(arguments):
+            await asyncio.to_thread(attach_local_files, arguments, files, keep=keep, most=most)
         return arguments, files
-
-    async def _attach(self, arguments: Arguments, files: dict[str, Upload]) -> bool:
-        """Read the files that are named by their paths; whether the client is gone meanwhile.
-
-        What was received whole is done all the same, as by the server.
-        """
-        if not self._core.modes.local or not names_local_file(arguments):
-            return False
-        limits = {"keep": self._core.keep, "most": self._core.most}
-        work = asyncio.create_task(
-            asyncio.to_thread(attach_local_files, arguments, files, **limits)
-        )
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await work
-            return True
-        return False
 
     async def _answer(self, held: Held) -> Answer:
         if held.answer is not None:

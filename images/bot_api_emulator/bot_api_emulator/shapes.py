@@ -14,7 +14,6 @@ from typing import Any
 
 from .arguments import Arguments, Upload
 from .envelope import JsonObject, bad_request
-from .json_input import parse_json
 
 _DATA: JsonObject = json.loads((files(__package__) / "data/bot_api.json").read_text("utf-8"))
 BOT_API_VERSION: str = _DATA["bot_api"]
@@ -113,7 +112,7 @@ def _from_text(kind: str, text: str) -> Any:
     if members == ("Integer",):
         raise ValueError("expected an Integer")
     try:
-        value = parse_json(text)
+        value = json.loads(text)
     except ValueError:
         raise ValueError("expected a JSON-serialized object") from None
     _check_value(kind, value, "", 0)

@@ -151,11 +151,11 @@ class WebhookClient:
                     )
                 await _drain(response.content)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, TooLargeError) as error:
-            self._core.webhook_failed(delivery, _one_line(why_not(error)))
+            self._core.webhook_failed(delivery, why_not(error))
             return
         reply = WebhookReply(
             response.status,
-            _one_line(response.reason or ""),
+            response.reason or "",
             _retry_after(response.headers.get("Retry-After", "")),
             arguments,
             files,
@@ -181,11 +181,6 @@ def _ssl_context(webhook: Webhook) -> ssl.SSLContext | bool:
     if urlsplit(full_url(webhook.url)).scheme != "https":
         return True
     return ssl_context(webhook.certificate)
-
-
-def _one_line(text: str) -> str:
-    """What a webhook said, of whatever bytes."""
-    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def _retry_after(text: str) -> int:

@@ -43,13 +43,12 @@ def listeners():
     return found
 
 
-def taken_ports(wanted, listening, containers, others=()):
+def taken_ports(wanted, listening, containers):
     """Which of the wanted ports somebody else has.
 
     wanted: list of {"address", "port", "container", "setting"}; listening: set of (address, port);
-    containers: list as describe() gives it, of the stack; others: list as listed() gives it. A port that the wanted
-    container itself publishes is not taken. Each gets "by", the name of the container that has it, and its "stack";
-    both are empty where no container has it.
+    containers: list as describe() gives it. A port that the wanted container itself publishes is
+    not taken.
     """
     everywhere = ("0.0.0.0", "::")  # nosec: compared, never bound
     published = {
@@ -66,7 +65,7 @@ def taken_ports(wanted, listening, containers, others=()):
                 address == want["address"] or address in everywhere or want["address"] in everywhere
             )
             if number == port and same_address:
-                taken.append(dict(want, **_publisher(port, [*containers, *others])))
+                taken.append(dict(want, by=_publisher(port, containers)))
                 break
     return taken
 
@@ -74,40 +73,8 @@ def taken_ports(wanted, listening, containers, others=()):
 def _publisher(port, containers):
     for container in containers:
         if port in [number for _address, number in container["ports"]]:
-            return {"by": container["name"], "stack": container["stack"]}
-    return {"by": "", "stack": ""}
-
-
-def taken_names(wanted, others):
-    """Which of the wanted names a container has that is not of the stack.
-
-    wanted: list of {"name", "stack", "setting"}; others: list as listed() gives it, of all containers. Each gets
-    "by", the row of that container.
-    """
-    rows = {name: row for row in others for name in row["names"]}
-    return [
-        dict(want, by=rows[want["name"]])
-        for want in wanted
-        if want["name"] in rows and rows[want["name"]]["stack"] != want["stack"]
-    ]
-
-
-def listed(found):
-    """One row about a container from the engine's list of all containers, which has no more."""
-    names = [name.lstrip("/") for name in found.get("Names") or ()]
-    return {
-        # A link gives a second name, with a slash in it.
-        "name": min(names, key=lambda name: (name.count("/"), name), default=""),
-        "names": names,
-        "stack": (found.get("Labels") or {}).get(LABEL + "name", ""),
-        "image": found.get("Image", ""),
-        "state": found.get("State", ""),
-        "ports": [
-            [port.get("IP", ""), port["PublicPort"]]
-            for port in found.get("Ports") or ()
-            if port.get("PublicPort")
-        ],
-    }
+            return "container " + container["name"]
+    return "another process or container"
 
 
 def describe(inspection):

@@ -13,7 +13,6 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import desc
 # From what an operator may have changed by hand to the key of `docker info` that says whether this host can do it.
 LIMITS = {"memory": "MemoryLimit", "cpu_shares": "CPUShares", "pids_limit": "PidsLimit"}
 RUNS = ("running", "restarting", "paused")
-DIFFERS = "its description differs"
 
 
 def policy(row):
@@ -95,7 +94,7 @@ def judge(wanted, spec, rows, info):
         return verdict
     if current["spec"] != spec:
         verdict.action = "swap"
-        verdict.why.append(DIFFERS)
+        verdict.why.append("its description differs")
         return verdict
     if current["pids_limit"] != wanted["pids_limit"] and can_limit("pids_limit", info):
         # The one limit that the engine's client can't change.
@@ -172,11 +171,12 @@ def lines(rows, names):
         row = rows.get(name)
         if row is not None:
             shown.append(
-                "%s: %s, image %s, memory %d, cpu_shares %d, restart %s, networks %s\n"
+                "%s: %s, image %s, description %s, memory %d, cpu_shares %d, restart %s, networks %s\n"
                 % (
                     name,
                     row["state"],
                     row["image"],
+                    row["spec"][:12],
                     row["memory"],
                     row["cpu_shares"],
                     row["restart_policy"],

@@ -16,8 +16,6 @@ from ansible_collections.aisha.bot_stack.plugins.module_utils.engine import outc
 # Below it, the image of ours has a volume at the path that it has in the container that is served.
 BELOW = "/volumes"
 MEMORY = "128m"
-# Behind the name of the container that is served.
-SUFFIX = "-volumes"
 # A large volume, on a slow file server.
 TIMEOUT = 900
 
@@ -40,7 +38,7 @@ def numeric(user):
 def task(description, image, user, command, capabilities, volumes):
     """The description of a container that does one thing with the volumes of another one."""
     return {
-        "name": description["name"] + SUFFIX,
+        "name": description["name"] + "-volumes",
         "role": "task",
         "image": image,
         "command": command,

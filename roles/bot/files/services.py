@@ -1,8 +1,8 @@
 """Runs inside the bot's image, with its real networks and secrets, before the swap.
 
 Its argument is a nonce. Prints it and one JSON object in one line: {"silent": [sentences]}, one for
-each service that does not answer, and one for a folder that can't be read. Standard library only,
-as any image that keeps the contract may be under it. Never prints a password.
+each service that does not answer. Standard library only, as any image that keeps the contract may
+be under it. Never prints a password.
 """
 
 import concurrent.futures
@@ -141,25 +141,6 @@ def silence(service, setting, url, port, ask):
     )
 
 
-def folder_problem(folder):
-    """Why the files of a local Bot API server can't be read; None where they can, or are none.
-
-    Its folders are named by token.
-    """
-    try:
-        for entry in list(os.scandir(folder)):
-            if entry.is_dir():
-                os.scandir(entry.path).close()
-    except OSError as error:
-        user = os.getuid()
-        return (
-            f"the files of the Bot API server (bot_api_files_dir) can't be read by uid {user}:"
-            f" {error.strerror}. On the host run `setfacl -R -m u:{user}:rX -m d:u:{user}:rX` on"
-            " that folder"
-        )
-    return None
-
-
 def main():
     s3 = os.environ["S3_ENDPOINT_URL"]
     s3_port = 443 if s3.startswith("https:") else 80
@@ -170,8 +151,6 @@ def main():
     ]
     with concurrent.futures.ThreadPoolExecutor() as pool:
         found = list(pool.map(lambda service: silence(*service), services))
-    if "BOT_API_FILES_DIR" in os.environ:
-        found.append(folder_problem(os.environ["BOT_API_FILES_DIR"]))
     # What marks the answer, as an image may print something of its own.
     nonce = sys.argv[1] if len(sys.argv) > 1 else ""
     print(nonce + json.dumps({"silent": [sentence for sentence in found if sentence]}))

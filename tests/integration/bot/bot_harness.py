@@ -326,17 +326,16 @@ class ObjectServer:
 
 
 class BotApiEmulator:
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
-        self.options = options
         self.port = free_port()
         self.process: Process | None = None
         self.start()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "bot_api_emulator", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), *self.options]
+        command += ["--port", str(self.port)]
         env = {**os.environ, "PYTHONPATH": str(EMULATOR)}
         self.process = Process(command, self.folder / "emulator.log", env=env)
         until("the emulator answers", lambda: http("GET", f"{self.url}/control/health")[0] == 200)

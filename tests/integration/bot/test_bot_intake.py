@@ -148,34 +148,6 @@ def test_what_the_library_can_not_read_is_kept(stack: Stack) -> None:
     assert primary.alive
 
 
-@pytest.mark.parametrize("error", [500, 429])
-def test_chats_that_have_to_wait_hold_back_no_others(
-    stack: Stack, tmp_path: Path, error: int
-) -> None:
-    """More than a process takes in hand, and the Bot API refuses what their handlers want."""
-    talks = release(stack, tmp_path / "talks", "talk")
-    handlers = talks / "app/bot/handlers.py"
-    text = handlers.read_text()
-    answers = 'await message.answer("hello")'
-    handlers.write_text(text.replace('raise KeyError("a defect of this release")', answers))
-    fault = {"method": "sendMessage", "error_code": error}
-    if error == 429:
-        fault["retry_after"] = 3600
-    stack.control("POST", f"/bots/{stack.bot_id}/faults", fault)
-    chats = range(1, 31)
-    waiting = [stack.push_message(chat_id=n, text="talk") for n in chats for _ in range(10)]
-    primary = start(stack, talks)
-    until("all are stored", lambda: len(stack.query("SELECT 1 FROM updates")) == len(waiting), 60)
-    until("and waited for", lambda: primary.text.count("handler waits") >= 20, 60)
-    other = stack.push_message(chat_id=99, text="/start")
-    until("the other is handled", lambda: status(stack, other) == "done", 30)
-    assert status(stack, waiting[-1]) == "open"
-    assert not stack.query("SELECT 1 FROM updates WHERE status = 'failed' OR attempts > 0")
-    if error == 500:
-        stack.control("DELETE", f"/bots/{stack.bot_id}/faults")
-        until("they go on", lambda: status(stack, waiting[0]) == "done", 60)
-
-
 def test_a_primary_that_is_killed_in_a_handler(stack: Stack, tmp_path: Path) -> None:
     """Stored and confirmed, not handled: the successor does it from the row, in order."""
     slow = release(stack, tmp_path / "slow", "slow")

@@ -145,16 +145,3 @@ def test_a_worker_says_that_the_bot_api_is_away(stack: Stack) -> None:
     until("it is told", lambda: "answer of the Bot API" in stack.health("worker")[1], 40, 0.5)
     stack.control("DELETE", f"/bots/{stack.bot_id}/faults")
     stack.wait_healthy("worker")
-
-
-async def test_a_clock_that_was_set_back_stops_no_messages(server: Redis) -> None:
-    """What was noted before is an hour ahead then, and every message waited for it."""
-    prefix = f"aisha:{time.monotonic_ns()}:"
-    async with client(server) as connection:
-        ahead = int(time.time() * 1000) + 3_600_000
-        for key in ("next", "next:a"):
-            await connection.set(f"{prefix}send:{key}", ahead, px=3_600_000)
-        shared = Shared(connection, prefix, RATES)
-        first = await shared.turn("a", paced=True)
-        assert (first.ours, first.wait) == (True, 0)
-        assert not (await shared.turn("a", paced=True)).ours

@@ -11,11 +11,7 @@ from bot_harness import (
     BUCKET,
     PASSWORD,
     TOKEN_SECRET,
-    BotApiEmulator,
-    ObjectServer,
-    Postgres,
     Process,
-    Redis,
     Stack,
     make_audio,
     program,
@@ -24,7 +20,6 @@ from bot_harness import (
 )
 
 MEBIBYTE = 1024 * 1024
-Servers = tuple[Postgres, Redis, ObjectServer, BotApiEmulator]
 
 
 def start_both(stack: Stack, **extra: str) -> tuple[Process, Process]:
@@ -82,33 +77,6 @@ def test_voice_message_end_to_end(running: Stack, voice: bytes) -> None:
     assert all(key.startswith(b"aisha:") for key in keys)
 
 
-def test_a_bot_api_server_that_names_files_by_their_paths(
-    schema: str, tmp_path: Path, servers: Servers, code: Path, voice: bytes
-) -> None:
-    """As with --local; tests/integration/deploys does it with containers."""
-    files = tmp_path / "files"
-    server = BotApiEmulator(tmp_path / "api", "--local", "--files-dir", str(files))
-    try:
-        with Stack(tmp_path / "stack", *servers[:3], server, code=code, template=schema) as stack:
-            start_both(
-                stack,
-                BOT_API_SERVER_DIR=str(files),
-                BOT_API_FILES_DIR=str(files),
-                MAX_FILE_BYTES=str(100 * MEBIBYTE),
-            )
-            # Telegram's own service gives none of more than 20 MiB.
-            big = make_audio(tmp_path / "big.wav", 245)
-            assert len(big) > 20 * MEBIBYTE
-            assert stack.wait_closed(stack.push_voice(voice, chat_id=1))["status"] == "done"
-            row = stack.wait_closed(stack.push_voice(big, "audio", chat_id=3), 90)
-            assert (row["status"], round(row["duration_ms"], -3)) == ("done", 245_000)
-            until("temp is empty", lambda: not list((stack.folder / "temp").iterdir()))
-            kept = [path.stat().st_size for path in files.rglob("*") if path.is_file()]
-            assert sorted(kept) == sorted([len(voice), len(big)]), "the server's files are its own"
-    finally:
-        server.stop()
-
-
 def test_broken_audio_and_oversize_are_answered_politely(running: Stack, voice: bytes) -> None:
     stack = running
     broken = stack.push_voice(b"this is no audio at all" * 100, chat_id=21)
@@ -164,7 +132,7 @@ def test_what_workers_find_when_they_start(stack: Stack, voice: bytes, tmp_path:
     elsewhere.mkdir()
     stack.start("primary")
     often, answered, deadly = (stack.push_voice(voice, chat_id=chat) for chat in (1, 2, 3))
-    stream = f"{stack.prefix}jobs:small"
+    stream = f"{stack.prefix}jobs"
     jobs = until(
         "the jobs are queued",
         lambda: (found := stack.redis.root.xrange(stream)) and len(found) == 3 and found,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import signal
 import socket
 import time
 from collections import Counter
@@ -224,42 +223,6 @@ def test_a_caller_who_is_refused_again_and_again_is_refused_at_once(
         assert http("POST", url, body, sign(body) | two)[0] == 202
 
 
-def connections_to(replicas: list[Replica]) -> int:
-    """Those that the front has to the replicas' port for callers, also what waits there."""
-    ports = {f"{replica.port:04X}" for replica in replicas}
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    # The front's end of each, established.
-    return sum(row[2].rpartition(":")[2] in ports and row[3] == "01" for row in rows)
-
-
-def test_forged_signatures_from_many_addresses_take_few_places(
-    tmp_path: Path, replicas: list[Replica]
-) -> None:
-    """No address reaches its limit. Stopped replicas show who has a place: nobody leaves it."""
-    with Front(tmp_path / "front", replicas) as front, contextlib.ExitStack() as stack:
-        assert good_call(front.url) == 202, "so this address is known"
-        until("its connection is idle", lambda: connections_to(replicas) <= 1)
-        for replica in replicas:
-            replica.process.send(signal.SIGSTOP)
-            stack.callback(replica.process.send, signal.SIGCONT)
-        for number in range(1, 101):
-            caller = socket.create_connection(
-                ("127.0.0.1", front.port), 10, source_address=(f"127.0.3.{number}", 0)
-            )
-            stack.enter_context(caller)
-            caller.sendall(head(2, sign(b"other")) + b"{}")
-        until("they have places", lambda: connections_to(replicas) >= 8)
-        time.sleep(0.5)
-        taken = connections_to(replicas)
-        good = stack.enter_context(socket.create_connection(("127.0.0.1", front.port), 30))
-        good.sendall(head(2, sign(b"{}")) + b"{}")
-        until("a known caller has one at once", lambda: connections_to(replicas) > taken)
-        assert taken <= 9
-        for replica in replicas:
-            replica.process.send(signal.SIGCONT)
-        assert good.recv(1000).startswith(b"HTTP/1.1 202")
-
-
 def test_one_address_has_so_many_connections(tmp_path: Path, replicas: list[Replica]) -> None:
     with Front(tmp_path / "front", replicas, bot_front_address_connections=20) as front:
         with callers(front.port, 21, b"POST ") as connections:
@@ -271,26 +234,3 @@ def test_one_address_has_so_many_connections(tmp_path: Path, replicas: list[Repl
 
 def test_a_large_body_goes_through_the_front(front: Front) -> None:
     assert large_call(front.url) == 202
-
-
-@pytest.mark.parametrize("length", [2**31 + 7, 2**32 + 7, 2**63 - 1])
-def test_no_length_is_too_large_to_be_compared(
-    replica: Replica, tmp_path: Path, length: int
-) -> None:
-    """The front compares 32 bits: such a body was a small one, and waited for."""
-    with Front(tmp_path / "front", [replica]) as front, socket.socket() as connection:
-        connection.settimeout(20)
-        connection.connect(("127.0.0.1", front.port))
-        connection.sendall(head(length, sign(b"other")))
-        assert answer_of(connection).startswith(b"HTTP/1.1 413 ")
-
-
-def test_what_is_no_call_fills_no_log(replica: Replica) -> None:
-    """The web server's own library wrote a line or two for each, signed or not."""
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
-    for request in (head(0, upgrade), b"no request\r\n\r\n"):
-        for _ in range(10):
-            with socket.create_connection(("127.0.0.1", replica.port), 20) as connection:
-                connection.sendall(request)
-                assert answer_of(connection).startswith(b"HTTP/1.1 4")
-    assert "uvicorn" not in replica.process.text

@@ -184,7 +184,7 @@ def test_a_setting_that_is_no_mapping_is_refused(settings: dict[str, Any]) -> No
     address = "unix:///var/run/docker.sock"
     code, output = run("site.yml", settings | {"docker_host_engine": address}, "--check")
     assert code != 0
-    assert "docker_host_engine must be a dictionary, as in {name: value}, and is text" in output
+    assert "docker_host_engine is unix:///var/run/docker.sock. Set the options" in output
 
 
 class Podman(socketserver.StreamRequestHandler):

@@ -76,38 +76,5 @@ def test_it_says_why_there_is_no_evidence(worker: Any, tmp_path: Path) -> None:
     assert "reading its row in PostgreSQL: OperationalError: connection failed" in output
 
 
-def make_smoke(folder: Path, **more: Any) -> str:
-    """What scripts/smoke says on standard error where there is no stack."""
-    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    groups = {"bot": {"hosts": {"here": here | more}}}
-    if more:
-        groups["bot_api_emulator"] = {"hosts": {"here": {}}}
-    (folder / "hosts.json").write_text(json.dumps(groups))
-    done = subprocess.run(
-        [ROOT / "scripts/smoke", "-i", folder / "hosts.json"],
-        env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    (said,) = done.stderr.splitlines()
-    return said
-
-
-def test_without_a_stack_it_says_one_sentence(tmp_path: Path) -> None:
-    """The program that it runs is none of it."""
-    said = make_smoke(tmp_path, bot_api_emulator_publish_port=1, bot_token="1:x")
-    assert said == (
-        "The Bot API emulator at http://127.0.0.1:1 does not answer: [Errno 111] Connection"
-        " refused. Is the stack up? Look at: make status; make up brings it up."
-    )
-
-
-def test_without_the_emulator_it_says_one_sentence(tmp_path: Path) -> None:
-    assert make_smoke(tmp_path).startswith("There is no host in the group bot_api_emulator, and")
-
-
 def test_it_says_that_there_is_no_worker(tmp_path: Path) -> None:
     assert f'Could not find container "{NAME}-worker-1"' in smoke(tmp_path)

@@ -78,7 +78,7 @@ def ask(tmp_path: Path) -> Callable[..., list[str]]:
     """Run the script as the role does: what it says, with short waits."""
 
     def asked(
-        postgres: str, redis: str, s3: str, password: str = quote(PASSWORD, safe=""), **env: str
+        postgres: str, redis: str, s3: str, password: str = quote(PASSWORD, safe="")
     ) -> list[str]:
         (tmp_path / "database").write_text(f"postgresql://bird:{password}@{postgres}/db")
         (tmp_path / "redis").write_text(f"redis://bird:{password}@{redis}/0\n")
@@ -92,7 +92,6 @@ def ask(tmp_path: Path) -> Callable[..., list[str]]:
                 "DATABASE_URL_FILE": str(tmp_path / "database"),
                 "REDIS_URL_FILE": str(tmp_path / "redis"),
                 "S3_ENDPOINT_URL": f"http://{s3}",
-                **env,
             },
             capture_output=True,
             text=True,
@@ -110,20 +109,6 @@ def test_all_of_them_answer(ask: Callable[..., list[str]]) -> None:
     """A store that does not know MinIO's path for health answers, too."""
     with served(POSTGRES) as postgres, served(REDIS) as redis, served(Store) as s3:
         assert ask(postgres, redis, s3) == []
-
-
-def test_the_folder_of_a_local_bot_api_server(
-    ask: Callable[..., list[str]], tmp_path: Path
-) -> None:
-    """Who may read what is tried with a real container: tests/integration/deploys."""
-    folder = tmp_path / "bot-api"
-    with served(POSTGRES) as postgres, served(REDIS) as redis, served(Store) as s3:
-        [gone] = ask(postgres, redis, s3, BOT_API_FILES_DIR=str(folder))
-        (folder / "1:AAE").mkdir(parents=True)
-        (folder / "a-file").touch()
-        assert ask(postgres, redis, s3, BOT_API_FILES_DIR=str(folder)) == []
-    assert gone.startswith("the files of the Bot API server (bot_api_files_dir) can't be read by")
-    assert "No such file or directory" in gone
 
 
 def test_nobody_answers(ask: Callable[..., list[str]]) -> None:

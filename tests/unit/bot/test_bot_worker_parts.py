@@ -15,7 +15,6 @@ from app.core.errors import Again, ConfigError, Refused
 from app.queue.broker import entry, identity, parse_entry
 from app.storage.batch import Batcher
 from app.storage.files import FileStore
-from app.storage.repository import SMALL_BYTES, NewMessage, lane_of
 from app.telegram.client import BotApi
 from app.telegram.local_files import shared_file
 from app.workers.outlook import FORGET_SECONDS, Outlook
@@ -37,44 +36,6 @@ async def test_long_work_takes_no_place_of_short_work() -> None:
     assert turnstile.free("short") == 1
     await turnstile.leave("long")
     assert await second
-
-
-async def test_a_suspect_waits_for_recordings_of_both_kinds() -> None:
-    turnstile = Turnstile({"long": 1, "small": 2, "short": 1})
-    for lane in ("long", "small", "small"):
-        assert await turnstile.enter(lane)
-
-    async def suspect() -> None:
-        async with turnstile.alone("small"):
-            assert turnstile.running == 0
-
-    wanting = asyncio.create_task(suspect())
-    await soon()
-    await turnstile.leave("long")
-    small = asyncio.create_task(turnstile.enter("small"))
-    assert await turnstile.enter("short"), "a recording is at work still"
-    await turnstile.leave("short")
-    await soon()
-    assert not small.done(), "no recording is begun beside it"
-    await turnstile.leave("small")
-    await wanting
-    assert await small
-
-
-@pytest.mark.parametrize(
-    ("more", "lane"),
-    [
-        ({"file_size": SMALL_BYTES}, "small"),
-        ({"file_size": 0}, "small"),
-        ({"file_size": SMALL_BYTES + 1}, "long"),
-        ({"file_size": None}, "long"),
-        ({"file_size": 1, "answer_text": "no"}, "short"),
-        ({"file_size": 1, "answer_text": "no", "status": "failed"}, "short"),
-    ],
-)
-def test_whose_place_a_message_takes(more: dict[str, Any], lane: str) -> None:
-    new = NewMessage(bot_id=1, update_id=2, chat_id=3, message_id=4, kind="voice", **more)
-    assert lane_of(new) == lane
 
 
 async def test_one_alone_waits_for_all_and_all_wait_for_it() -> None:
@@ -155,7 +116,7 @@ async def test_a_suspect_that_is_cancelled_leaves_the_way_free() -> None:
 def test_everything_in_retry_is_said_and_one_job_in_retry_is_not() -> None:
     said: list[str | None] = []
     now = [0.0]
-    outlook = Outlook(said.append, 30, lambda: now[0])
+    outlook = Outlook(said.append, lambda: now[0])
     for _ in range(50):
         now[0] += 10
         outlook.note(1, "retry", "no luck")

@@ -386,7 +386,7 @@ async def test_an_infinite_time_is_refused(emulator: Emulator) -> None:
     for number in ("Infinity", "NaN", "1e400"):
         body = f'{{"method": "*", "delay_s": {number}}}'
         reply = await emulator.request("POST", f"/control{FAULTS}", data=body)
-        assert (reply.status, "must be" in reply.body["error"]) == (400, True)
+        assert (reply.status, "delay_s must be" in reply.body["error"]) == (400, True)
 
 
 async def test_there_is_an_end_of_faults(emulator: Emulator) -> None:

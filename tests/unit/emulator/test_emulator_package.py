@@ -211,25 +211,6 @@ class TestFixture:
         with pytest.raises(NotSent, match=r"no message with 'x' came within 0.2 s; .*'other'"):
             api.sent.wait("x", timeout=0.2)
 
-    def test_what_was_refused_is_said_instead(self, api: BotApi) -> None:
-        wrong = call(api, "sendMessage", chat_id=1, text="1.5", parse_mode="MarkdownV2")
-        api.bot.fault("sendMessage", delay_s=0.01, times=1)
-        assert call(api, "sendMessage", chat_id="@nobody", text="x").endswith("chat not found")
-        with pytest.raises(NotSent, match=r"nothing; refused: sendMessage \(400 Bad .*'\.' is"):
-            api.sent.wait(timeout=0.1)
-        first, second = api.sent.refused
-        assert (first["method"], first["error_code"]) == ("sendMessage", 400)
-        assert first["description"] == wrong
-        assert "chat not found" in second["description"]
-        # What was refused before is not what stands in for the next one.
-        call(api, "sendMessage", chat_id=1, text="good")
-        api.sent.wait("good")
-        with pytest.raises(NotSent) as missing:
-            api.sent.wait(timeout=0.1)
-        assert "refused" not in str(missing.value)
-        api.bot.control("POST", "/reset", {})
-        assert api.sent.refused == []
-
     def test_faults(self, api: BotApi) -> None:
         api.bot.fault("sendMessage", error_code=429, retry_after=3, times=1)
         assert "retry after 3" in call(api, "sendMessage", chat_id=1, text="x")

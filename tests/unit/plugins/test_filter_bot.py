@@ -27,7 +27,6 @@ def settings(**more: Any) -> dict[str, Any]:
         "webhooks": "2",
         "networks": ["aisha"],
         "volumes": [{"type": "volume", "source": "aisha-temp", "target": "/app/storage/temp"}],
-        "api_files": {},
         "memory": {"primary": "1m", "worker": "2m", "webhook": "3m"},
         "stop_timeout": 30,
         "wait_timeout": 0,
@@ -101,27 +100,6 @@ def test_a_task_without_volumes_has_their_folders_in_memory() -> None:
     assert (made["name"], made["entrypoint"]) == ("aisha-preflight-webhook", ["python"])
     assert [mount["target"] for mount in made["mounts"]] == ["/run/secrets"]
     assert "/app/storage/temp:size=16m,mode=0755,uid=10001,gid=10001" in made["tmpfs"]
-
-
-def test_who_has_the_token_sees_the_files_of_a_local_bot_api_server() -> None:
-    files = {"source": "/srv/bot-api", "target": "/app/bot-api", "server": "/data"}
-    given = settings(api_files=files)
-    webhook, *_others, worker = bot.replicas(given)
-    for made in (bot.primary(given)[0], worker, bot.bot_task(given, "services", [], volumes=False)):
-        [mount] = [mount for mount in made["mounts"] if mount["target"] == "/app/bot-api"]
-        assert mount == {
-            "type": "bind",
-            "source": "/srv/bot-api",
-            "target": "/app/bot-api",
-            "read_only": True,
-        }
-        assert made["env"]["BOT_API_FILES_DIR"] == "/app/bot-api"
-        assert made["env"]["BOT_API_SERVER_DIR"] == "/data"
-    assert [mount["target"] for mount in webhook["mounts"]] == ["/app/storage/temp", "/run/secrets"]
-    assert not {"BOT_API_FILES_DIR", "BOT_API_SERVER_DIR"} & webhook["env"].keys()
-    assert (
-        not {"BOT_API_FILES_DIR", "BOT_API_SERVER_DIR"} & bot.primary(settings())[0]["env"].keys()
-    )
 
 
 def test_only_the_webhook_api_is_told_about_its_port_and_limit() -> None:

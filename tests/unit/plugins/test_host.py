@@ -27,7 +27,7 @@ def want(
 
 
 def container(name: str, *ports: list[Any]) -> dict[str, Any]:
-    return {"name": name, "stack": "aisha", "ports": list(ports)}
+    return {"name": name, "ports": list(ports)}
 
 
 def test_only_listening_sockets_count() -> None:
@@ -39,10 +39,10 @@ def test_only_listening_sockets_count() -> None:
     ("wanted", "listening", "containers", "taken_by"),
     [
         (want(5000), set(), [], None),
-        (want(5000), {("127.0.0.1", 5000)}, [], ""),
-        (want(5000), {("0.0.0.0", 5000)}, [], ""),
-        (want(5000), {("::", 5000)}, [], ""),
-        (want(5000, "0.0.0.0"), {("10.0.0.1", 5000)}, [], ""),
+        (want(5000), {("127.0.0.1", 5000)}, [], "another process or container"),
+        (want(5000), {("0.0.0.0", 5000)}, [], "another process or container"),
+        (want(5000), {("::", 5000)}, [], "another process or container"),
+        (want(5000, "0.0.0.0"), {("10.0.0.1", 5000)}, [], "another process or container"),
         (want(5000), {("10.0.0.1", 5000)}, [], None),
         (want(5000), {("127.0.0.1", 5001)}, [], None),
         (
@@ -55,7 +55,7 @@ def test_only_listening_sockets_count() -> None:
             want(5000),
             {("127.0.0.1", 5000)},
             [container("aisha-front", ["127.0.0.1", 5000])],
-            "aisha-front",
+            "container aisha-front",
         ),
     ],
 )
@@ -66,7 +66,7 @@ def test_a_port_is_taken_only_by_somebody_else(
     taken_by: str | None,
 ) -> None:
     taken = host_facts.taken_ports([wanted], listening, containers)
-    assert [port["by"] for port in taken] == ([] if taken_by is None else [taken_by])
+    assert [port["by"] for port in taken] == ([taken_by] if taken_by else [])
 
 
 def test_the_mtu_is_that_of_the_default_route(tmp_path: Path) -> None:

@@ -66,28 +66,3 @@ def test_what_is_pushed_is_named_by_its_digest() -> None:
     found = images.pushed_images({"bot": "sha256:1"}, "team/a", "example.com:5000")
     assert found == {"bot": "example.com:5000/team/a/bot@sha256:1"}
     assert images.pushed_images({}, "a", "b") == {}
-
-
-DIGEST = "@sha256:" + "ab" * 32
-
-
-@pytest.mark.parametrize(
-    ("references", "ids", "said"),
-    [
-        ({"a": "", "b": f"example.com/bot{DIGEST}"}, False, []),
-        ({"a": DIGEST[1:]}, True, []),
-        ({"a": DIGEST[1:]}, False, [f"a is {DIGEST[1:]}, which is no reference by digest"]),
-        ({"a": "bot:1"}, True, ["a is bot:1, which is no reference by digest: a tag can change"]),
-        (
-            {"a": "bot:1", "b": f"x{DIGEST}0", "c": "bot:1", "d": f"x{DIGEST}"},
-            False,
-            ["a and c are bot:1, which is no", f"b is x{DIGEST}0, which is no"],
-        ),
-    ],
-)
-def test_an_image_that_a_tag_names_is_told_once(
-    references: dict[str, str], ids: bool, said: list[str]
-) -> None:
-    told = images.reference_problems(references, ids)
-    assert len(told) == len(said)
-    assert all(whole.startswith(part) for whole, part in zip(told, said, strict=True))

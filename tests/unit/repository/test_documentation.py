@@ -23,7 +23,7 @@ PAGES = [
 PROSE = [page for page in PAGES if page.name != "configuration.md"]
 FOLDERS = "docs|images|inventory|molecule|playbooks|plugins|roles|scripts|tests"
 # Of an operator, and made by what the same page describes.
-OF_AN_OPERATOR = re.compile(r"inventory/(mine|second|local/\.secrets)\b")
+OF_AN_OPERATOR = re.compile(r"inventory/(mine|local/\.secrets)\b")
 # Of others, or an example's.
 FOREIGN_NAMES = {
     "ANSIBLE_VAULT_PASSWORD_FILE",

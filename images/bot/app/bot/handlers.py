@@ -7,7 +7,6 @@ from aiogram.types import Audio, Message, Update, Voice
 
 from app.bot.inbox import Inbox
 from app.storage.files import TOO_BIG
-from app.storage.postgres import storable
 from app.storage.repository import NewMessage
 from app.telegram.texts import HELP, START
 
@@ -49,7 +48,7 @@ def make_router(inbox: Inbox, bot_id: int, max_bytes: int) -> Router:
                 kind="voice" if message.voice else "audio",
                 file_id=file.file_id,
                 file_size=file.file_size,
-                mime_type=storable(file.mime_type or "")[:100] or None,
+                mime_type=(file.mime_type or "")[:100].replace("\x00", "") or None,
                 status="failed" if oversize else "received",
                 answer_text=TOO_BIG.format(limit=megabytes) if oversize else None,
                 error=f"{file.file_size} bytes, the limit is {max_bytes}" if oversize else None,

@@ -12,7 +12,7 @@ from app.core.metrics import UPDATES
 from app.queue.broker import JobQueue
 from app.storage.files import FileStore
 from app.storage.postgres import describe
-from app.storage.repository import NewMessage, Repository, lane_of
+from app.storage.repository import NewMessage, Repository
 from app.telegram.client import BotApi
 from app.workers.jobs import Jobs
 
@@ -70,7 +70,7 @@ class Inbox:
     async def _go_on(self, new: NewMessage, row: DictRow) -> None:
         try:
             if new.answer_text is None:
-                await self._queue.put("messages", row["id"], lane_of(new))
+                await self._queue.put("messages", row["id"])
                 return
             try:
                 await self._answers.acquire()

@@ -30,9 +30,6 @@ IN_HAND = 200
 LOOK_SECONDS = 1.0
 TIDY_SECONDS = 60.0
 DRAIN_SECONDS = 4.0
-# Whoever has to wait for longer is put off, and not kept in hand: others need the place.
-HELD_SECONDS = 2.0
-PUT_OFF_SECONDS = 10.0
 AWAY: tuple[type[Exception], ...] = (*TRANSIENT, TimeoutError)
 LATER: tuple[type[Exception], ...] = (*TRANSIENT, Again)
 
@@ -61,8 +58,6 @@ class Intake:
         self._hand: set[int] = set()
         # Of these, those that the Bot API itself keeps waiting (429).
         self._paused: set[int] = set()
-        # Put off because something that their handlers need is away; none of them is in hand.
-        self._put_off: set[int] = set()
         self._done: list[int] = []
         self._settle = asyncio.Event()
         self._noting = asyncio.Lock()
@@ -120,7 +115,7 @@ class Intake:
     def _vouch(self) -> None:
         """Nothing waits for a handler. A process that has only failed so far does not say that:
         it must not look healthy between two tries."""
-        if not (self._hand - self._paused or self._put_off) and (
+        if not self._hand - self._paused and (
             self._proven or not self._tries.verdict(time.monotonic())
         ):
             self._heartbeat.beat(HANDLERS)
@@ -192,8 +187,6 @@ class Intake:
                     "handler waits", update_id=update_id, error=text, retry_in_s=round(delay, 1)
                 )
                 self._heartbeat.fail(HANDLERS, text)
-                if isinstance(error, Again) and delay >= HELD_SECONDS:
-                    return await self._wait_elsewhere(row, error, delay)
                 if isinstance(error, FloodWait):
                     self._paused.add(row["id"])
                 stopped = await sleep_or(self._stop, delay)
@@ -214,26 +207,14 @@ class Intake:
                 return await self._failed(row, text, None if last else 2.0 ** (attempt - 2))
             else:
                 self._proven = True
-                self._put_off.discard(row["id"])
                 self._handlers.worked()
                 self._tries.worked()
                 self._judge()
                 self._heartbeat.beat(HANDLERS)
                 return "done"
 
-    async def _wait_elsewhere(self, row: DictRow, error: Again, delay: float) -> Outcome:
-        if not isinstance(error, FloodWait):
-            delay = max(delay, PUT_OFF_SECONDS)
-            self._put_off.add(row["id"])
-        try:
-            await self._updates.again(self._claim, row["id"], delay, str(error), tries=0)
-        except TRANSIENT as problem:
-            log.warning("a row is not put off", error=describe(problem))
-        return "left"
-
     async def _failed(self, row: DictRow, text: str, delay: float | None) -> Outcome:
         """Put the row off, or, without a delay, aside; "left" when not even that can be written."""
-        self._put_off.discard(row["id"])
         self._tries.failed(row["update_id"], text, time.monotonic())
         if delay is None:
             self._handlers.failed(row["update_id"], text, time.monotonic())
@@ -296,9 +277,7 @@ class Intake:
         told = 0
         while True:
             try:
-                removed = 0
-                while number := await self._updates.prune(*hours):
-                    removed += number
+                removed = await self._updates.prune(*hours)
                 counts = await self._updates.counts(self._bot_id)
             except TRANSIENT as error:
                 log.debug("updates not tidied up", error=describe(error))

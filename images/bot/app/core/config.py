@@ -59,9 +59,6 @@ def _database_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     _no_placeholder(text)
     _url(text, ("postgresql", "postgres"), "postgresql://user:password@host:5432/database")
-    if re.search(r"%(?![0-9A-Fa-f]{2})", text):
-        # The database's library shows such an address in its error.
-        raise ValueError("a % in it that begins no code like %40 must be written %25")
     return value
 
 
@@ -148,7 +145,6 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=20, ge=2, le=600)
     sweep_seconds: float = Field(default=5, ge=0.2, le=300)
     requeue_seconds: float = Field(default=30, ge=1, le=3600)
-    put_off_seconds: float = Field(default=30, ge=1, le=300)
     job_max_age_hours: float = Field(default=24, gt=0)
     # 0: no limit of ours.
     send_per_second: float = Field(default=25, ge=0, le=1000)

@@ -1,13 +1,5 @@
 """The few outcomes that the code tells apart."""
 
-# Whoever asks for more is asked again after it.
-LONGEST_DELAY = 3600.0
-
-
-def bounded(seconds: float) -> float:
-    """What somebody else says of a delay, as one that can be waited for; NaN is none."""
-    return min(max(0.0, seconds), LONGEST_DELAY)
-
 
 class ConfigError(Exception):
     """Settings that can't work: one sentence per wrong variable. Exit code 2."""
@@ -30,7 +22,7 @@ class Again(Exception):
 
     def __init__(self, reason: str, delay: float | None = None) -> None:
         super().__init__(reason)
-        self.delay = None if delay is None else bounded(delay)
+        self.delay = delay
 
 
 class DiskFull(Again):

@@ -4,7 +4,7 @@ import logging
 import logging.handlers
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -28,8 +28,6 @@ class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
         line: str | None = getattr(record, "redacted_line", None)
         if line is None:
             line = self._redactor(super().format(record))
-            # Half of a character can't be written, and would take the whole line with it.
-            line = line.encode("utf-8", "backslashreplace").decode()
             record.redacted_line = line
         return line
 
@@ -39,22 +37,12 @@ def _readable_order(_: Any, __: str, event: EventDict) -> EventDict:
     return {**first, **event}
 
 
-class _SaysLittle(logging.Handler):
-    """A line that can't be written must not fill stderr, nor be shown there: it is not redacted."""
+class _RotatingFile(logging.handlers.RotatingFileHandler):
+    """A full disk must not fill stderr with a traceback per line: stdout has the line anyway."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError) and sys.stderr is not None:
-            kind = type(error).__name__
-            print(f"a line of {record.name} can't be logged: {kind}", file=sys.stderr)
-
-
-class _Stream(_SaysLittle, logging.StreamHandler[TextIO]):
-    pass
-
-
-class _RotatingFile(_SaysLittle, logging.handlers.RotatingFileHandler):
-    pass
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 def setup_logging(
@@ -89,7 +77,7 @@ def setup_logging(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handlers: list[logging.Handler] = [_Stream(sys.stdout)]
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
     if logs_dir is not None:
         handlers.append(
             _RotatingFile(
@@ -107,10 +95,8 @@ def setup_logging(
         root.addHandler(handler)
     root.setLevel(level)
     # These say at INFO what our own lines say better, once per update, job or request.
-    for name in ("aiogram", "taskiq", "alembic"):
+    for name in ("aiogram", "taskiq", "uvicorn", "alembic"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
-    # It warns of each request that is none, which whoever reaches the port may send.
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
     logging.captureWarnings(True)
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:

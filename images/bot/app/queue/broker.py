@@ -1,6 +1,6 @@
-"""The queue: three Redis streams with a consumer group each, every key below the prefix.
+"""The queue: two Redis streams with a consumer group each, every key below the prefix.
 
-Long recordings, small ones, and short work (answers, notifications) wait in streams of their own
+Long work (what ffmpeg does) and short work (answers, notifications) wait in streams of their own
 and have places of their own in each worker, so that two long files don't hold back everybody. An
 entry is only a row's number. Losing one costs time: the row is the truth, and the sweeper brings it
 back.
@@ -15,23 +15,26 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from app.core.backoff import Backoff
 from app.core.config import Settings
 from app.core.errors import Again
 from app.core.logs import log
-from app.storage.repository import Lane, Table
+from app.storage.repository import Table
 
-# A former release has fewer streams: its entries are taken, and the sweeper brings it the others.
-STREAMS: dict[Lane, str] = {"long": "jobs", "small": "jobs:small", "short": "jobs:short"}
+Lane = Literal["long", "short"]
+LANES: tuple[Lane, ...] = ("long", "short")
+# The former release has one stream: its entries are still taken, and it takes what is put there.
+STREAMS: dict[Lane, str] = {"long": "jobs", "short": "jobs:short"}
 TASKS: dict[Table, str] = {"messages": "process_message", "callbacks": "process_callback"}
 TABLES_OF_TASKS: dict[str, Table] = {name: table for table, name in TASKS.items()}
+LANE_OF: dict[Table, Lane] = {"messages": "long", "callbacks": "short"}
 
 BLOCK_MS = 500
 CLAIM_EVERY_S = 30.0
@@ -46,15 +49,6 @@ NETWORK = (RedisError, OSError, TimeoutError)
 def identity(settings: Settings) -> str:
     """Who takes work, in Redis and in the rows: no other host's worker, no former life of ours."""
     return f"{settings.instance_id}@{socket.gethostname()}/{secrets.token_hex(4)}"
-
-
-def places(settings: Settings) -> dict[Lane, int]:
-    """How many jobs of each lane a worker does at a time."""
-    return {
-        "long": settings.worker_concurrency,
-        "small": settings.worker_concurrency,
-        "short": settings.short_concurrency,
-    }
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ class Broker:
         self.idle_ms = int((settings.transcode_seconds + 240) * 1000)
         self._pool: Any = BlockingConnectionPool.from_url(
             settings.reveal("redis_url"),
-            max_connections=sum(places(settings).values()) + 6,
+            max_connections=settings.worker_concurrency + settings.short_concurrency + 6,
             timeout=5,
             protocol=2,
             socket_timeout=BLOCK_MS / 1000 + 4,
@@ -107,8 +101,6 @@ class Broker:
             socket_keepalive=True,
             health_check_interval=15,
             retry=Retry(ConstantBackoff(0.2), 1),
-            # One that became a replica is left: its name leads to another one now.
-            retry_on_error=[ReadOnlyError],
             client_name=settings.instance_id.replace(" ", "-"),
         )
         self.redis: Any = Redis(connection_pool=self._pool)
@@ -240,8 +232,9 @@ class JobQueue:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    async def put(self, table: Table, row_id: int, lane: Lane) -> None:
-        stream = self._broker.stream(lane)
+    async def put(self, table: Table, row_id: int, lane: Lane | None = None) -> None:
+        """Without a lane: messages are to be converted, callbacks are short."""
+        stream = self._broker.stream(lane or LANE_OF[table])
         try:
             async with asyncio.timeout(KICK_SECONDS):
                 await self._broker.redis.xadd(

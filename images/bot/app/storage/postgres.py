@@ -44,11 +44,6 @@ def describe(error: Exception) -> str:
     return line
 
 
-def storable(text: str) -> str:
-    """A text without what PostgreSQL refuses in one: zero bytes, and halves of characters."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
 def refused_by_postgres(error: psycopg.Error) -> str | None:
     """Why the server refused the login, None when it only could not be asked."""
     if isinstance(error, psycopg.errors.InsufficientPrivilege):

@@ -17,17 +17,10 @@ from psycopg import sql
 from psycopg.rows import DictRow
 
 from app.storage.batch import Batcher
-from app.storage.postgres import Pool, storable
+from app.storage.postgres import Pool
 
 Table = Literal["messages", "callbacks"]
 TABLES: tuple[Table, ...] = ("messages", "callbacks")
-# Recordings, of which many may take minutes; small ones, which take a moment; and what needs no
-# ffmpeg: answers, notifications.
-Lane = Literal["long", "small", "short"]
-LANES: tuple[Lane, ...] = ("long", "small", "short")
-# By its size, which the Bot API says; the length is only its sender's word. A minute of a voice
-# message has about 200 KiB.
-SMALL_BYTES = 384 * 1024
 ERROR_LENGTH = 500
 # What is to be converted, and a callback, whose earlier try ended badly. An answer kills nobody.
 SUSPECT: dict[Table, sql.SQL] = {
@@ -37,13 +30,10 @@ SUSPECT: dict[Table, sql.SQL] = {
     ),
     "callbacks": sql.SQL("crashes + (lease_until IS NOT NULL)::int > 0"),
 }
-# The lane of a row; as `lane_of` says it of a new message.
-LANE: dict[Table, sql.Composable] = {
-    "messages": sql.SQL(
-        "CASE WHEN status <> 'received' OR answer_text IS NOT NULL THEN 'short'"
-        " WHEN file_size <= {} THEN 'small' ELSE 'long' END"
-    ).format(sql.Literal(SMALL_BYTES)),
-    "callbacks": sql.SQL("'short'"),
+# Work that is done by ffmpeg; all else is short.
+LONG: dict[Table, sql.SQL] = {
+    "messages": sql.SQL("status = 'received' AND answer_text IS NULL"),
+    "callbacks": sql.SQL("false"),
 }
 
 
@@ -62,13 +52,6 @@ class NewMessage:
     error: str | None = None
 
 
-def lane_of(new: NewMessage) -> Lane:
-    if new.status != "received" or new.answer_text is not None:
-        return "short"
-    small = new.file_size is not None and new.file_size <= SMALL_BYTES
-    return "small" if small else "long"
-
-
 @dataclass(frozen=True)
 class Stored:
     object_key: str
@@ -85,7 +68,7 @@ class OpenRows:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(storable(text).split())[:ERROR_LENGTH]
+    return " ".join(text.replace("\x00", "").split())[:ERROR_LENGTH]
 
 
 NEW_MESSAGE = {
@@ -101,19 +84,6 @@ NEW_MESSAGE = {
     "answer_text": "text",
     "error": "text",
 }
-# What a claim gives, by name: a column that the next release adds must not change what a prepared
-# statement of this one gives, which PostgreSQL refuses.
-WORK = (
-    "id, job, attempts, crashes, claim, claimed_by, lease_until, due_at, closed_at, "
-    "answer_message_id, error, last_error, created_at, updated_at"
-)
-COLUMNS: dict[Table, sql.SQL] = {
-    "messages": sql.SQL(
-        f"{WORK}, bot_id, update_id, chat_id, message_id, kind, file_id, file_size, mime_type, "
-        "status, object_key, object_size, duration_ms, source_format, answer_text, answered_at"
-    ),
-    "callbacks": sql.SQL(f"{WORK}, source, delivery_id, body, received_by, status"),
-}
 ADD_MESSAGES = sql.SQL(
     """
     INSERT INTO messages ({columns}, due_at, claim, claimed_by, attempts, lease_until)
@@ -124,10 +94,9 @@ ADD_MESSAGES = sql.SQL(
     FROM unnest({arrays}, %(due_in)s::float[], %(owner)s::text[])
         AS came ({columns}, due_in, owner)
     ON CONFLICT (bot_id, update_id) DO NOTHING
-    RETURNING {all}
+    RETURNING *
     """
 ).format(
-    all=COLUMNS["messages"],
     columns=sql.SQL(", ").join(map(sql.Identifier, NEW_MESSAGE)),
     arrays=sql.SQL(", ").join(
         sql.SQL("{}::{}[]").format(sql.Placeholder(name), sql.SQL(kind))
@@ -219,9 +188,9 @@ class Repository:
                 WHERE id = %(id)s AND closed_at IS NULL
                     AND (lease_until IS NULL OR lease_until < now())
                     AND (%(suspects)s OR NOT ({suspect}))
-                RETURNING {all}
+                RETURNING *
                 """
-            ).format(table=sql.Identifier(table), suspect=SUSPECT[table], all=COLUMNS[table]),
+            ).format(table=sql.Identifier(table), suspect=SUSPECT[table]),
             {
                 "claim": uuid.uuid4(),
                 "owner": owner,
@@ -370,19 +339,19 @@ class Repository:
         )
         return found is not None
 
-    async def due(self, table: Table, requeue_after: float, limit: int, lane: Lane) -> list[int]:
+    async def due(self, table: Table, requeue_after: float, limit: int, *, long: bool) -> list[int]:
         """Open rows that should be queued now. Two sweepers never get the same row."""
         query = sql.SQL(
             """
             UPDATE {table} SET due_at = now() + make_interval(secs => %(after)s)
             WHERE id IN (
                 SELECT id FROM {table} WHERE closed_at IS NULL AND due_at <= now()
-                    AND {lane} = %(lane)s
+                    AND ({is_long}) = %(long)s
                 ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
             RETURNING id
             """
-        ).format(table=sql.Identifier(table), lane=LANE[table])
-        values = {"after": requeue_after, "limit": limit, "lane": lane}
+        ).format(table=sql.Identifier(table), is_long=LONG[table])
+        values = {"after": requeue_after, "limit": limit, "long": long}
         async with self._pool.connection() as connection:
             cursor = await connection.execute(query, values)
             return sorted(row["id"] for row in await cursor.fetchall())

@@ -14,7 +14,7 @@ from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
 
-from app.storage.postgres import Pool, storable
+from app.storage.postgres import Pool
 
 LOCK = 0x75706461
 # So many rows of one chat at a time: one who sends a thousand messages delays nobody else.
@@ -146,23 +146,15 @@ class Updates:
             {"claim": claim, "id": row_id, "error": _text(error)},
         )
 
-    async def again(
-        self, claim: uuid.UUID, row_id: int, delay: float, error: str, *, tries: int = 1
-    ) -> None:
+    async def again(self, claim: uuid.UUID, row_id: int, delay: float, error: str) -> None:
         await self._all(
             """
-            UPDATE updates SET error = %(error)s, attempts = attempts + %(tries)s,
+            UPDATE updates SET error = %(error)s, attempts = attempts + 1,
                 due_at = now() + make_interval(secs => %(delay)s),
                 claim = NULL, lease_until = NULL
             WHERE id = %(id)s AND claim = %(claim)s AND status = 'open'
             """,
-            {
-                "claim": claim,
-                "id": row_id,
-                "delay": delay,
-                "error": _text(error),
-                "tries": tries,
-            },
+            {"claim": claim, "id": row_id, "delay": delay, "error": _text(error)},
         )
 
     async def release(self, claim: uuid.UUID, ids: list[int]) -> None:
@@ -205,4 +197,4 @@ class Updates:
 
 
 def _text(error: str) -> str:
-    return storable(error)[:ERROR_LENGTH]
+    return error.replace("\x00", "")[:ERROR_LENGTH]

@@ -16,7 +16,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, Tra
 
 from app import __version__
 from app.core.config import Settings
-from app.core.errors import Again, BotApiFailed, FloodWait, Refused, bounded
+from app.core.errors import Again, BotApiFailed, FloodWait, Refused
 from app.core.health import REMEMBERED_SECONDS, Heartbeat, Streak
 from app.storage.files import FileStore, too_big
 from app.telegram.local_files import shared_file
@@ -70,7 +70,7 @@ def parse(status: int, body: bytes) -> Any:
 def retry_after(data: dict[str, Any]) -> float | None:
     parameters = data.get("parameters")
     seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
-    return bounded(seconds) if isinstance(seconds, int | float) else None
+    return float(seconds) if isinstance(seconds, int | float) else None
 
 
 def explain(error: BaseException) -> str:

@@ -19,7 +19,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app.core.config import Settings
-from app.core.errors import bounded
 from app.core.logs import log
 from app.storage.batch import Batcher
 
@@ -28,6 +27,7 @@ AHEAD_SECONDS = 2.0
 REDIS_SECONDS = 0.5
 # Then Redis is asked again.
 ALONE_SECONDS = 5.0
+LONGEST_PAUSE = 3600.0
 # A group of other processes' jobs must not wake up in one instant.
 JITTER = 0.25
 
@@ -99,16 +99,10 @@ local pause = math.max(redis.call('PTTL', KEYS[1]), redis.call('PTTL', KEYS[2]))
 if pause > 0 then return {pause, 0} end
 if ARGV[1] == '0' then return {0, 1} end
 local every, of_chat = tonumber(ARGV[2]), tonumber(ARGV[3])
-local ahead = tonumber(ARGV[4])
--- Nobody notes a time further ahead: it is from before Redis's clock was set back.
-local function noted(key, most)
-    local at = tonumber(redis.call('GET', key)) or 0
-    return at - now > most and 0 or at
-end
-local early = noted(KEYS[4], ahead + of_chat) - now
+local early = (tonumber(redis.call('GET', KEYS[4])) or 0) - now
 if early > 0 then return {math.ceil(early), 0} end
-local at = math.max(now, noted(KEYS[3], ahead + every))
-if at - now > ahead then return {math.ceil(at - now), 0} end
+local at = math.max(now, tonumber(redis.call('GET', KEYS[3])) or 0)
+if at - now > tonumber(ARGV[4]) then return {math.ceil(at - now), 0} end
 if every > 0 then
     redis.call('SET', KEYS[3], at + every, 'PX', math.ceil(at + every - now) + 1000)
 end
@@ -223,7 +217,7 @@ class Limiter:
 
     async def flood(self, chat: str | None, seconds: float) -> None:
         now = time.monotonic()
-        seconds = max(bounded(seconds), 0.1)
+        seconds = min(max(seconds, 0.1), LONGEST_PAUSE)
         log.warning("429: a pause for all processes", of_one_chat=chat is not None, for_s=seconds)
         self._alone.flood(chat, seconds, now)
         if self._settings.redis_url is None or now < self._alone_until:

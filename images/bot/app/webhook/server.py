@@ -88,8 +88,6 @@ class WebhookApi:
         self.callbacks = Starlette(
             routes=[Route("/callbacks/{source}", self.callback, methods=["POST"])]
         )
-        # An address with a slash too many is another address.
-        self.callbacks.router.redirect_slashes = False
         self.health = Starlette(
             routes=[
                 Route("/healthz", self.healthz),
@@ -174,7 +172,7 @@ class WebhookApi:
 
     async def _enqueue(self, row_id: int) -> None:
         try:
-            await self._queue.put("callbacks", row_id, "short")
+            await self._queue.put("callbacks", row_id)
         except Again as error:
             log.warning("left to the sweeper", row=row_id, error=str(error))
 

@@ -200,8 +200,6 @@ async def convert(source: Path, target: Path, limits: Limits) -> Converted:
     partial = FileStore.partial(target)
     try:
         code, report = await _run(command_line(source, partial, limits), limits)
-        if code > 0 and not source.exists():
-            raise Again("the file was taken away while it was converted", delay=0)
         verdict(code, report, target.parent)
         duration = opus_seconds(partial)
         if duration is None:

@@ -13,10 +13,10 @@ from app.core.health import Heartbeat
 from app.core.logs import log
 from app.core.metrics import OLDEST_ROW, OPEN_ROWS, REQUEUED, serve_metrics
 from app.logins import Logins, watch_logins
-from app.queue.broker import Consumer, Delivery, JobQueue, Witness, make_broker, places
+from app.queue.broker import LANES, Consumer, Delivery, JobQueue, Lane, Witness, make_broker
 from app.storage.files import FileStore
 from app.storage.postgres import TRANSIENT, describe, make_pool
-from app.storage.repository import LANES, TABLES, Lane, Repository
+from app.storage.repository import TABLES, Repository
 from app.storage.s3 import ObjectStore
 from app.telegram.client import BotApi
 from app.workers.jobs import Jobs
@@ -30,6 +30,7 @@ BACKLOG = 1000
 TIDY_SECONDS = 60.0
 TEMP_HOURS = 6.0
 STORE_SECONDS = 15.0
+DISK_SECONDS = 10.0
 # Download, storing and answering, on top of what ffmpeg may take.
 REST_SECONDS = 180.0
 
@@ -45,9 +46,7 @@ class BackgroundWorker:
         self._reading: set[Lane] = set()
         self._broker = make_broker(settings)
         self._pool = make_pool(
-            settings.reveal("database_url"),
-            settings.instance_id,
-            2 * settings.worker_concurrency + 6,
+            settings.reveal("database_url"), settings.instance_id, settings.worker_concurrency + 6
         )
         self._repository = Repository(self._pool)
         self._store = ObjectStore(settings)
@@ -55,8 +54,10 @@ class BackgroundWorker:
         self._queue = JobQueue(self._broker)
         self._files = FileStore(settings.temp_dir, settings.audio_dir)
         self._retention = Retention(settings, self._repository, self._store)
-        self._outlook = Outlook(self._say("jobs", FORGET_SECONDS), settings.put_off_seconds)
-        self._turnstile = Turnstile(places(settings))
+        self._outlook = Outlook(self._say("jobs", FORGET_SECONDS))
+        self._turnstile = Turnstile(
+            {"long": settings.worker_concurrency, "short": settings.short_concurrency}
+        )
         self._jobs = Jobs(
             settings=settings,
             repository=self._repository,
@@ -200,31 +201,20 @@ class BackgroundWorker:
     async def _sweep(self, stop: asyncio.Event) -> None:
         """Queue open rows that nobody works on. With this a lost Redis loses nothing."""
         failing = False
-        say = self._say("sweeper", 2 * self._settings.requeue_seconds + 10)
-        refused = 0
         while True:
             try:
                 await self._repository.ping()
                 await self._count()
-                queued = 0
                 for lane in LANES:
                     if await self._queue.length(lane) < BACKLOG:
-                        queued += await self._sweep_once(lane)
+                        await self._sweep_once(lane)
                 if failing:
                     log.info("the sweeper is back")
                 failing = False
-                if queued:
-                    refused = 0
-                    say(None)
             except Exception as error:
                 text = describe(error)
                 if isinstance(error, TRANSIENT):
                     self._heartbeat.fail("database", text)
-                else:
-                    # Redis may be read, and take nothing.
-                    refused += 1
-                    if refused > 1:
-                        say(f"what is due can't be queued: {text}")
                 if not failing:
                     log.warning("the sweeper waits", error=f"{type(error).__name__}: {text}")
                 failing = True
@@ -241,20 +231,16 @@ class BackgroundWorker:
             number, oldest = number + found.number, max(oldest, found.age)
         self._heartbeat.beat("database", open_rows=number, oldest_open_s=round(oldest))
 
-    async def _sweep_once(self, lane: Lane) -> int:
-        """Gives how many it queued."""
-        queued = 0
+    async def _sweep_once(self, lane: Lane) -> None:
         for table in TABLES:
             due = await self._repository.due(
-                table, self._settings.requeue_seconds, SWEEP_LIMIT, lane
+                table, self._settings.requeue_seconds, SWEEP_LIMIT, long=lane == "long"
             )
             for row_id in due:
                 await self._queue.put(table, row_id, lane)
                 REQUEUED.labels(table).inc()
             if due:
                 log.info("queued again", table=table, rows=len(due), first=due[0])
-            queued += len(due)
-        return queued
 
     async def _tidy(self, stop: asyncio.Event) -> None:
         # Nobody makes or stores a file for longer than this without touching it.
@@ -288,14 +274,13 @@ class BackgroundWorker:
             log.info("forgot what is old", rows=number)
 
     async def _watch_disk(self, stop: asyncio.Event) -> None:
-        seconds = 2 * self._settings.sweep_seconds
-        say = self._say("disk", 3 * seconds)
+        say = self._say("disk", 3 * DISK_SECONDS)
         while True:
             problem: str | None = None
             for directory in (self._files.temp_dir, self._files.audio_dir):
                 problem = problem or await asyncio.to_thread(self._files.probe, directory)
             say(problem)
-            if await sleep_or(stop, seconds):
+            if await sleep_or(stop, DISK_SECONDS):
                 return
 
     async def _watch_store(self, stop: asyncio.Event) -> None:

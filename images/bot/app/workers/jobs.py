@@ -18,10 +18,10 @@ from app.core.config import Settings
 from app.core.errors import Again, DiskFull, FloodWait, LeaseLost, Refused
 from app.core.logs import log
 from app.core.metrics import ANSWERS, JOB_SECONDS, JOBS
-from app.queue.broker import Witness
+from app.queue.broker import Lane, Witness
 from app.storage.files import FileStore
 from app.storage.postgres import TRANSIENT, describe
-from app.storage.repository import Lane, Repository, Stored, Table
+from app.storage.repository import Repository, Stored, Table
 from app.storage.s3 import ObjectStore, object_key
 from app.telegram.client import BotApi
 from app.telegram.texts import GIVE_UP, stored_text
@@ -225,13 +225,10 @@ class Jobs:
     async def _release(
         self, table: Table, row: DictRow, delay: float, error: str, *, bad: bool
     ) -> None:
-        """Insists: a row that is not given back looks as if its worker had vanished with it."""
-
-        async def release() -> bool:
+        try:
             await self.repository.release(table, row, delay, error, bad=bad)
-            return True
-
-        await self._insist(release)
+        except TRANSIENT as problem:
+            log.warning("row not released, its lease will end", error=describe(problem))
 
     # Messages
 

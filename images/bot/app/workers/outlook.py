@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Hashable
 
-# So many jobs, without one that ended.
+# So many jobs for so long, without one that ended.
 JOBS = 3
+SECONDS = 30.0
 # After this without a try nothing is in retry here any more.
 FORGET_SECONDS = 300.0
 PUT_OFF = ("retry", "error")
@@ -15,13 +16,9 @@ class Outlook:
     """Hears of each try's result, and says what is wrong when none has ended well for a while."""
 
     def __init__(
-        self,
-        say: Callable[[str | None], None],
-        seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, say: Callable[[str | None], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._say = say
-        self._seconds = seconds
         self._clock = clock
         self._jobs: set[Hashable] = set()
         self._tries = 0
@@ -40,7 +37,7 @@ class Outlook:
         self._last = now
         self._tries += 1
         self._jobs.add(job)
-        if len(self._jobs) >= JOBS and now - self._since >= self._seconds:
+        if len(self._jobs) >= JOBS and now - self._since >= SECONDS:
             self._said = True
             self._say(
                 f"everything is put off: {self._tries} tries of {len(self._jobs)} jobs in "

@@ -5,14 +5,14 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 
-from app.storage.repository import LANES, Lane
+from app.queue.broker import LANES, Lane
 
 
 class Turnstile:
-    """Places for each lane's work.
+    """Places for long and for short work.
 
     A job that may kill its process gets the process for itself, so that it condemns nobody. While
-    it waits no recording is begun; short work goes on until no recording is left.
+    it waits no long work is begun; short work goes on until no long work is left.
     """
 
     def __init__(self, places: Mapping[Lane, int]) -> None:
@@ -33,8 +33,7 @@ class Turnstile:
     def _open(self, lane: Lane) -> bool:
         if self._alone or self.free(lane) < 1:
             return False
-        recordings = self.running - self._running["short"]
-        return not self._wanting or (lane == "short" and recordings > 0)
+        return not self._wanting or (lane == "short" and self._running["long"] > 0)
 
     async def enter(self, lane: Lane) -> bool:
         """Wait for a place; False when there will be none any more."""
