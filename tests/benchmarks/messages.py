@@ -44,7 +44,6 @@ CALM = {
     "WORKER_CONCURRENCY": str(AT_A_TIME),
     "LOG_LEVEL": "INFO",
 }
-Servers = tuple[harness.Postgres, harness.Redis, harness.ObjectServer, harness.BotApiEmulator]
 
 
 def say(text: str) -> None:
@@ -83,22 +82,7 @@ def code_of(revision: str | None, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def servers(folder: Path) -> Iterator[Servers]:
-    with contextlib.ExitStack() as stack:
-        postgres = harness.Postgres(folder / "postgres")
-        stack.callback(postgres.stop)
-        redis = harness.Redis(folder / "redis")
-        stack.callback(redis.stop)
-        objects = harness.ObjectServer(folder / "objects")
-        stack.callback(objects.stop)
-        objects.make_bucket(harness.BUCKET)
-        emulator = harness.BotApiEmulator(folder / "emulator")
-        stack.callback(emulator.stop)
-        yield postgres, redis, objects, emulator
-
-
-@contextlib.contextmanager
-def bot(folder: Path, running: Servers, code: Path) -> Iterator[harness.Stack]:
+def bot(folder: Path, running: harness.Servers, code: Path) -> Iterator[harness.Stack]:
     with harness.Stack(folder, *running, code=code) as stack:
         done = stack.run("migrate", role="primary", name="migrate", **CALM)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -129,7 +113,7 @@ def cpu_seconds(process: harness.Process) -> float:
     return sum(map(int, text.rpartition(")")[2].split()[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def texts(folder: Path, running: Servers, code: Path, number: int) -> tuple[float, float]:
+def texts(folder: Path, running: harness.Servers, code: Path, number: int) -> tuple[float, float]:
     """They wait for the primary, which takes them in as fast as it can."""
     with bot(folder, running, code) as stack:
         for index in range(number):
@@ -143,7 +127,7 @@ def texts(folder: Path, running: Servers, code: Path, number: int) -> tuple[floa
 
 
 def voices(
-    folder: Path, running: Servers, code: Path, number: int, voice: bytes
+    folder: Path, running: harness.Servers, code: Path, number: int, voice: bytes
 ) -> tuple[float, float]:
     """The same, with one worker that is ready."""
     with bot(folder, running, code) as stack:
@@ -263,7 +247,7 @@ def main() -> int:
         voice = harness.make_audio(
             folder / "voice.ogg", options.seconds, "-c:a", "libopus", "-b:a", "32k"
         )
-        with servers(folder) as running:
+        with harness.servers(folder) as running:
             for number in range(options.rounds):
                 for which, code in codes.items():
                     place = folder / f"{which}-{number}"

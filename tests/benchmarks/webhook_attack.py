@@ -302,15 +302,8 @@ def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     rounds: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
         code = harness.compiled(folder / "code")
-        postgres = harness.Postgres(folder / "postgres", fsync=True)
-        stack.callback(postgres.stop)
-        redis_server = harness.Redis(folder / "redis")
-        stack.callback(redis_server.stop)
-        objects = harness.ObjectServer(folder / "objects")
-        stack.callback(objects.stop)
-        emulator = harness.BotApiEmulator(folder / "emulator")
-        stack.callback(emulator.stop)
-        bot = harness.Stack(folder / "stack", postgres, redis_server, objects, emulator, code=code)
+        running = stack.enter_context(harness.servers(folder, fsync=True))
+        bot = harness.Stack(folder / "stack", *running, code=code)
         stack.callback(bot.end)
         done = bot.run("migrate", role="primary", name="migrate")
         assert done.returncode == 0, done.stdout + done.stderr

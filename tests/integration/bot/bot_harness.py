@@ -349,6 +349,25 @@ class BotApiEmulator:
         return f"http://127.0.0.1:{self.port}"
 
 
+Servers = tuple[Postgres, Redis, ObjectServer, BotApiEmulator]
+
+
+@contextlib.contextmanager
+def servers(folder: Path, *, fsync: bool = False) -> Iterator[Servers]:
+    """All that a bot needs, each in a folder of its own, until the end."""
+    with contextlib.ExitStack() as stack:
+        postgres = Postgres(folder / "postgres", fsync=fsync)
+        stack.callback(postgres.stop)
+        redis_server = Redis(folder / "redis")
+        stack.callback(redis_server.stop)
+        objects = ObjectServer(folder / "objects")
+        stack.callback(objects.stop)
+        objects.make_bucket(BUCKET)
+        emulator = BotApiEmulator(folder / "emulator")
+        stack.callback(emulator.stop)
+        yield postgres, redis_server, objects, emulator
+
+
 class Stack:
     """One test's own bot, database, Redis keys and folders on the shared servers."""
 

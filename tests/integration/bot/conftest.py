@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,8 +15,6 @@ for folder in (HERE, HERE.parents[2] / "images/bot"):
         sys.path.insert(0, str(folder))
 
 import bot_harness as harness  # noqa: E402  needs the path above
-
-Servers = tuple[harness.Postgres, harness.Redis, harness.ObjectServer, harness.BotApiEmulator]
 
 
 @pytest.fixture(scope="session")
@@ -35,18 +32,9 @@ def code(public_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def servers(public_folder: Path) -> Iterator[Servers]:
-    with contextlib.ExitStack() as stack:
-        postgres = harness.Postgres(public_folder / "postgres")
-        stack.callback(postgres.stop)
-        redis_server = harness.Redis(public_folder / "redis")
-        stack.callback(redis_server.stop)
-        objects = harness.ObjectServer(public_folder / "objects")
-        stack.callback(objects.stop)
-        objects.make_bucket(harness.BUCKET)
-        emulator = harness.BotApiEmulator(public_folder / "emulator")
-        stack.callback(emulator.stop)
-        yield postgres, redis_server, objects, emulator
+def servers(public_folder: Path) -> Iterator[harness.Servers]:
+    with harness.servers(public_folder) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -57,14 +45,14 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def empty_stack(tmp_path: Path, servers: Servers, code: Path) -> Iterator[harness.Stack]:
+def empty_stack(tmp_path: Path, servers: harness.Servers, code: Path) -> Iterator[harness.Stack]:
     """Before its migration."""
     with harness.Stack(tmp_path / "stack", *servers, code=code) as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
-def schema(tmp_path_factory: pytest.TempPathFactory, servers: Servers, code: Path) -> str:
+def schema(tmp_path_factory: pytest.TempPathFactory, servers: harness.Servers, code: Path) -> str:
     """The database, migrated once, that every test's is copied from."""
     folder = tmp_path_factory.mktemp("schema") / "stack"
     with harness.Stack(folder, *servers, code=code) as stack:
@@ -76,14 +64,16 @@ def schema(tmp_path_factory: pytest.TempPathFactory, servers: Servers, code: Pat
 
 
 @pytest.fixture
-def stack(schema: str, tmp_path: Path, servers: Servers, code: Path) -> Iterator[harness.Stack]:
+def stack(
+    schema: str, tmp_path: Path, servers: harness.Servers, code: Path
+) -> Iterator[harness.Stack]:
     with harness.Stack(tmp_path / "stack", *servers, code=code, template=schema) as stack:
         yield stack
 
 
 @pytest.fixture(scope="module")
 def running(
-    schema: str, tmp_path_factory: pytest.TempPathFactory, servers: Servers, code: Path
+    schema: str, tmp_path_factory: pytest.TempPathFactory, servers: harness.Servers, code: Path
 ) -> Iterator[harness.Stack]:
     """A primary and a worker for all tests of a module that leave everything as it is."""
     folder = tmp_path_factory.mktemp("running") / "stack"

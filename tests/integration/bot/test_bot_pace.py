@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 from app.telegram.limiter import Alone, Rates, Shared, Turn
-from bot_harness import Redis, Stack, until
-from conftest import Servers
+from bot_harness import Redis, Servers, Stack, until
 
 RATES = Rates(0.04, 0.5)
 
