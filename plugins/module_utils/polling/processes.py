@@ -11,6 +11,7 @@ import re
 from ansible_collections.aisha.bot_stack.plugins.module_utils.polling.files import named_files
 
 MAX_BYTES = 1 << 20
+RUNTIMES = ("runc", "crun", "docker-runc")
 CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 UNIT = re.compile(r"/([^/]+\.service)(?:/|$)", re.M)
 
@@ -44,6 +45,17 @@ def is_ansible(arguments):
         ):
             return True
     return "/.ansible/tmp/ansible-tmp-" in " ".join(arguments)
+
+
+def is_runtime(arguments):
+    """Whether a command line is of the engine's runtime, at work on a container.
+
+    For each health check, runc gets the container's whole environment in a file (opencontainers/runc: exec --process);
+    what the container has is found in the container.
+    """
+    return os.path.basename(arguments[0]) in RUNTIMES and any(
+        CONTAINER_ID.fullmatch(argument) for argument in arguments[1:]
+    )
 
 
 def observe(token, reader, containers, proc="/proc", own=None):
@@ -95,7 +107,7 @@ def _process(token, reader, proc, pid, own_namespace, containers):
         name, _separator, value = item.partition("=")
         _note(places, token.find(value), "process environment", name)
     _note(places, token.find("\n".join(arguments)), "process command", "command line")
-    if is_ansible(arguments):
+    if is_ansible(arguments) or is_runtime(arguments):
         return None
     try:
         foreign = os.readlink(base + "/ns/pid") != own_namespace

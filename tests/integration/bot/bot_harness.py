@@ -17,14 +17,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import jinja2
 import psycopg
@@ -86,14 +85,15 @@ def until(what: str, check: Callable[[], Any], seconds: float = 20, pause: float
 def http(
     method: str, url: str, body: bytes = b"", headers: dict[str, str] | None = None
 ) -> tuple[int, bytes]:
-    request = urllib.request.Request(  # noqa: S310 - our own loopback servers
-        url, method=method, data=body or None, headers=headers or {}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
+    parts = urlsplit(url)
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    with contextlib.closing(HTTPConnection(parts.netloc, timeout=15)) as connection:
+        connection.connect()
+        # Who is refused by his headers may be answered, and hung up on, while he still sends.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(method, target, body or None, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 class Process:

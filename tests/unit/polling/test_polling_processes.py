@@ -207,6 +207,40 @@ def test_what_belongs_to_ansible(arguments: list[str], answer: bool) -> None:
     assert polling_processes.is_ansible(arguments) is answer
 
 
+CONTAINER = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["runc", "exec", "--process", "/run/runc-process1", "--detach", CONTAINER], True),
+        (["/usr/bin/runc", "--root", "/run/runc", "create", "--bundle", "/b", CONTAINER], True),
+        (["crun", "start", CONTAINER], True),
+        (["runc", "exec", "--process", "/srv/bot.json"], False),
+        (["runc"], False),
+        (["python3", "bot.py", CONTAINER], False),
+        ([""], False),
+    ],
+)
+def test_what_is_the_engines_runtime(arguments: list[str], answer: bool) -> None:
+    assert polling_processes.is_runtime(arguments) is answer
+
+
+def test_the_runtime_that_has_a_containers_environment_is_left_out(
+    text: str, tmp_path: Path
+) -> None:
+    """As the engine runs it for each health check."""
+    environment = tmp_path / "runc-process"
+    environment.write_text(json.dumps({"env": [f"BOT_TOKEN={text}"]}))
+    proc = tmp_path / "proc"
+    (proc / "self/ns").mkdir(parents=True)
+    (proc / "self/ns/pid").symlink_to("pid:[1]")
+    check = ("exec", "--process", str(environment))
+    write_process(proc, 20, "0::/\n", "pid:[1]", "runc", *check, CONTAINER)
+    write_process(proc, 21, "0::/\n", "pid:[1]", "runc", *check)
+    assert set(observe(text, proc=str(proc), own=1)) == {21}
+
+
 def test_processes_that_end_meanwhile_do_not_disturb(start: Start, text: str) -> None:
     stays = start(WAITS, BOT_TOKEN=text)
     # Dead, and not yet forgotten: it has no command line any more.
